@@ -1,0 +1,159 @@
+"""Found cells: the discretisation rule, the DARTS text form and JSON. No TensorFlow."""
+
+import ast
+import dataclasses
+import json
+
+import numpy as np
+
+from rdarts_tf.errors import UserError
+
+
+class GenotypeError(UserError):
+    """A text that is no genotype; the message is one sentence."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Genotype:
+    """Discrete cells.
+
+    Attributes:
+        cells: {cell type: (primitive, state) pairs}; in image cells the pairs 2i and 2i + 1 enter node
+            i, strongest first; in recurrent cells pair i enters node i.
+        concat: {cell type: states whose concatenation (recurrent: mean) is the output}.
+    """
+
+    cells: dict[str, tuple[tuple[str, int], ...]]
+    concat: dict[str, tuple[int, ...]]
+
+    def count(self, primitive, cell_type):
+        """How often `primitive` occurs in the cell."""
+        return sum(name == primitive for name, _ in self.cells[cell_type])
+
+    def __str__(self):
+        """The text form of DARTS: Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), ...)."""
+        fields = []
+        for cell_type, pairs in self.cells.items():
+            states = self.concat[cell_type]
+            contiguous = states == tuple(range(states[0], states[0] + len(states)))
+            text = f"range({states[0]}, {states[-1] + 1})" if contiguous else str(list(states))
+            fields += [f"{cell_type}={list(pairs)}", f"{_concat_name(cell_type)}={text}"]
+        return f"Genotype({', '.join(fields)})"
+
+    def to_json(self):
+        return json.dumps({"cells": self.cells, "concat": self.concat}, indent=1)
+
+
+def derive(space, edge_weights):
+    """The genotype of a relaxed architecture (Liu et al. 2019, sec. 2.4; the authors' code).
+
+    Each node keeps its two edges with the largest weight of any primitive but `none`, and on each its
+    strongest primitive but `none`; ties go to the lower state and to the first primitive. `noise` is
+    not excluded. Strongest edge first.
+
+    Args:
+        space: spaces.base.Space.
+        edge_weights: {cell type: [num_edges, num_ops]}, softmax over all primitives, `none` included.
+    Returns:
+        Genotype.
+    Raises:
+        ValueError: the weights are not finite, or have another shape than the space.
+    Differs from: the authors look `none` up by the state within the node instead of by the edge, which
+        is the same for their spaces.
+    """
+    cells, concat = {}, {}
+    for cell_type in space.cell_types:
+        weights = np.asarray(edge_weights[cell_type])
+        if weights.shape != space.alpha_shape(cell_type):
+            raise ValueError(
+                f"edge weights of cell {cell_type!r} have shape {weights.shape}, "
+                f"space {space.name!r} needs {space.alpha_shape(cell_type)}"
+            )
+        if not np.all(np.isfinite(weights)):
+            raise ValueError(f"edge weights of cell {cell_type!r} are not finite")
+        cells[cell_type] = tuple(
+            pair
+            for node in range(space.num_nodes)
+            for pair in _strongest(space, cell_type, weights, node)
+        )
+        concat[cell_type] = tuple(range(space.num_inputs, space.num_inputs + space.num_nodes))
+    return Genotype(cells, concat)
+
+
+def _strongest(space, cell_type, weights, node):
+    """The (primitive, state) pairs of the two strongest edges into `node`."""
+    candidates = []
+    for edge, (target, state) in enumerate(space.edges):
+        if target == node:
+            names = space.primitives[cell_type][edge]
+            allowed = [k for k, name in enumerate(names) if name != "none"]
+            best = max(allowed, key=lambda k: weights[edge, k])  # noqa: B023 - first of equals
+            candidates.append((weights[edge, best], names[best], state))
+    candidates.sort(key=lambda candidate: -candidate[0])  # stable: equal edges keep their order
+    return [(name, state) for _, name, state in candidates[:2]]
+
+
+def parse(text):
+    """Reads the DARTS text form or JSON; nothing is evaluated.
+
+    Both forms of the concatenation, `range(2, 6)` and `[2, 3, 4, 5]`, are accepted.
+
+    Raises:
+        GenotypeError: `text` is neither, or a state does not exist yet where it is used.
+    """
+    try:
+        genotype = _from_json(text) if text.lstrip().startswith("{") else _from_call(text)
+    except (ValueError, SyntaxError, KeyError, TypeError, AttributeError) as error:
+        shown = text.strip()[:60]
+        raise GenotypeError(f"cannot read a genotype from {shown!r}: {error}") from error
+    for cell_type, pairs in genotype.cells.items():
+        _check_states(cell_type, pairs, genotype.concat[cell_type])
+    return genotype
+
+
+def check_primitives(genotype, known):
+    """Raises GenotypeError when a primitive is not in `known`, naming it."""
+    for cell_type, pairs in genotype.cells.items():
+        for name, _ in pairs:
+            if name not in known:
+                raise GenotypeError(
+                    f"unknown primitive {name!r} in cell {cell_type!r}; known are {', '.join(known)}"
+                )
+
+
+def _check_states(cell_type, pairs, concat):
+    inputs, per_node = (1, 1) if cell_type == "recurrent" else (2, 2)
+    if not pairs or len(pairs) % per_node:
+        raise GenotypeError(f"cell {cell_type!r} needs {per_node} pairs a node, not {len(pairs)}")
+    num_nodes = len(pairs) // per_node
+    for index, (name, state) in enumerate(pairs):
+        if not isinstance(name, str) or not 0 <= state < inputs + index // per_node:
+            raise GenotypeError(f"cell {cell_type!r}: ({name!r}, {state}) has no such state yet")
+    if not concat or not all(0 <= state < inputs + num_nodes for state in concat):
+        raise GenotypeError(f"cell {cell_type!r}: concat {list(concat)} names a missing state")
+
+
+def _concat_name(cell_type):
+    return "concat" if cell_type == "recurrent" else f"{cell_type}_concat"
+
+
+def _from_json(text):
+    data = json.loads(text)
+    cells = {t: tuple((n, int(s)) for n, s in pairs) for t, pairs in data["cells"].items()}
+    return Genotype(cells, {t: tuple(int(s) for s in data["concat"][t]) for t in cells})
+
+
+def _from_call(text):
+    call = ast.parse(text.strip(), mode="eval").body
+    if not isinstance(call, ast.Call) or call.func.id != "Genotype" or call.args:
+        raise ValueError("expected Genotype(normal=[...], normal_concat=..., ...)")
+    fields = {keyword.arg: _literal(keyword.value) for keyword in call.keywords}
+    types = [name for name in fields if name != "concat" and not name.endswith("_concat")]
+    cells = {t: tuple((name, int(state)) for name, state in fields[t]) for t in types}
+    return Genotype(cells, {t: tuple(int(s) for s in fields[_concat_name(t)]) for t in types})
+
+
+def _literal(node):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+        return range(*(ast.literal_eval(argument) for argument in node.args))
+    return ast.literal_eval(node)

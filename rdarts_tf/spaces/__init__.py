@@ -1,0 +1,1 @@
+"""Search spaces as pure data; each module defines `SPACE`, a `base.Space`."""
