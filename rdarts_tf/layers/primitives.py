@@ -1,0 +1,331 @@
+"""The primitives of an edge (Liu et al. 2019, sec. 3; Zela et al. 2020, sec. 3) and `PRIMITIVES`, their table.
+
+A primitive maps x [N, H, W, C] to [N, ceil(H / stride), ceil(W / stride), C]. Layout and padding are those of
+the authors' PyTorch code: padding on both sides, so that stride 2 reads the pixels 0, 2, 4, ...
+
+Every convolution starts with a ReLU. A node's ReLU is computed once for all the edges that leave it, hence
+by the caller: a primitive with `reads_relu` expects its input rectified already.
+"""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rdarts_tf.layers.batch_norm import BatchNorm
+
+
+def fan_in_uniform(fan_in):
+    """U(-b, b) with b = 1 / sqrt(fan_in), as PyTorch 0.3.1 initialises convolutions and dense layers.
+
+    Depthwise convolutions count all input channels there: fan_in = C kh kw.
+    """
+    bound = 1.0 / np.sqrt(fan_in)
+    return keras.initializers.RandomUniform(-bound, bound)
+
+
+def pad(x, margin, value=0):
+    """Pads height and width of x [N, H, W, C] by `margin` on each side."""
+    return tf.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=value)
+
+
+def inflate(kernel, dilation):
+    """Dilates a kernel [k, k, C, 1] by zeros between its entries.
+
+    Dilated depthwise kernels of TensorFlow either cut x into phases or have wrong gradients, and refuse
+    strides; a larger kernel with zeros is right everywhere and faster on CPU.
+    """
+    if dilation == 1:
+        return kernel
+    k, c = kernel.shape[0], kernel.shape[2]
+    kernel = tf.reshape(kernel, (k, 1, k, 1, c))
+    gap = dilation - 1
+    kernel = tf.pad(kernel, ((0, 0), (0, gap), (0, 0), (0, gap), (0, 0)))
+    size = dilation * k
+    kernel = tf.reshape(kernel, (size, size, c, 1))
+    return kernel[: size - gap, : size - gap]
+
+
+def depthwise(x, kernel, *, stride=1, dilation=1):
+    """Depthwise convolution with symmetric padding: x [N, H, W, C], kernel [k, k, C, 1]."""
+    kernel = inflate(kernel, dilation)
+    if stride == 1:
+        return tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "SAME")
+    x = pad(x, kernel.shape[0] // 2)
+    return tf.nn.depthwise_conv2d(x, kernel, (1, stride, stride, 1), "VALID")
+
+
+class Primitive(keras.layers.Layer):
+    """Base of all primitives.
+
+    Args:
+        channels: C, of input and output.
+        stride: 1 or 2.
+        affine: False in the supernet; True in derived networks: BatchNorm learns gamma and beta, and
+            pooling has no BatchNorm.
+        batch_norm: further keyword arguments of every BatchNorm.
+    """
+
+    reads_relu = False
+    shareable = False  # no trainable weights in the supernet: once per input serves all edges
+
+    def __init__(self, channels, *, stride=1, affine=False, batch_norm=None, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.stride = stride
+        self.affine = affine
+        self.batch_norm = batch_norm or {}
+
+    def get_config(self):
+        return super().get_config() | {
+            "channels": self.channels,
+            "stride": self.stride,
+            "affine": self.affine,
+            "batch_norm": self.batch_norm,
+        }
+
+    def make_bn(self, name, channels=None):
+        bn = BatchNorm(self.affine, dtype=self.dtype_policy, name=name, **self.batch_norm)
+        bn.build(channels or self.channels)
+        return bn
+
+    def add_kernel(self, name, shape, fan_in):
+        return self.add_weight(name=name, shape=shape, initializer=fan_in_uniform(fan_in))
+
+    def call(self, x, scale=None, seed=None, training=False):
+        """scale * op(x); x [N, H, W, C], scale a scalar or None, seed int32 [2] for random draws."""
+        raise NotImplementedError
+
+
+def scaled(x, scale):
+    return x if scale is None else x * tf.cast(scale, x.dtype)
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class Zero(Primitive):
+    """`none`: zeros in the shape of the output."""
+
+    def call(self, x, scale=None, seed=None, training=False):
+        return tf.zeros_like(x[:, :: self.stride, :: self.stride])
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class Noise(Primitive):
+    """`noise` (S4): a fresh N(0, 1) sample in training and test mode; no gradient reaches x."""
+
+    def call(self, x, scale=None, seed=None, training=False):
+        shape = tf.shape(x[:, :: self.stride, :: self.stride])
+        if seed is None:
+            sample = tf.random.normal(shape, dtype=x.dtype)
+        else:
+            sample = tf.random.stateless_normal(shape, seed, dtype=x.dtype)
+        return scaled(sample, scale)
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class Identity(Primitive):
+    """`skip_connect` at stride 1."""
+
+    def call(self, x, scale=None, seed=None, training=False):
+        return scaled(x, scale)
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class FactorizedReduce(Primitive):
+    """`skip_connect` at stride 2: ReLU, two 1x1 convolutions of stride 2, the second one pixel off, BN.
+
+    Args:
+        channels: output channels, even.
+    Differs from: on odd sizes the authors' code fails; here the shifted half is padded with zeros.
+    """
+
+    reads_relu = True
+
+    def __init__(self, channels, **kwargs):
+        super().__init__(channels, **kwargs)
+        if channels % 2:
+            raise ValueError(f"channels must be even, not {channels}")
+
+    def build(self, input_shape):
+        c_in, half = input_shape[-1], self.channels // 2
+        self.kernel_1 = self.add_kernel("conv_1", (c_in, half), c_in)
+        self.kernel_2 = self.add_kernel("conv_2", (c_in, half), c_in)
+        self.bn = self.make_bn("bn")
+        self.built = True
+
+    def call(self, x, scale=None, seed=None, training=False):
+        shifted = tf.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1:, 1:]
+        both = tf.concat((x[:, ::2, ::2], shifted[:, ::2, ::2]), axis=-1)  # [N, H/2, W/2, 2 C_in]
+        kernel_1 = tf.convert_to_tensor(self.kernel_1)
+        kernel_2 = tf.convert_to_tensor(self.kernel_2)
+        zeros = tf.zeros_like(kernel_1)
+        kernel = tf.concat(
+            (tf.concat((kernel_1, zeros), axis=1), tf.concat((zeros, kernel_2), axis=1)), axis=0
+        )
+        return self.bn(both, kernel=kernel, scale=scale, training=training)
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class ReLUConvBN(Primitive):
+    """The 1x1 preprocessing of a cell's input: ReLU (by the caller), 1x1 convolution, BN."""
+
+    reads_relu = True
+
+    def build(self, input_shape):
+        c_in = input_shape[-1]
+        self.kernel = self.add_kernel("conv", (c_in, self.channels), c_in)
+        self.bn = self.make_bn("bn")
+        self.built = True
+
+    def call(self, x, scale=None, seed=None, training=False):
+        return self.bn(x, kernel=self.kernel, scale=scale, training=training)
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class Pool(Primitive):
+    """3x3 pooling; a BatchNorm follows in the supernet only.
+
+    Args:
+        kind: "max" or "avg"; the average does not count the padding.
+    """
+
+    shareable = True
+
+    def __init__(self, channels, *, kind, **kwargs):
+        super().__init__(channels, **kwargs)
+        self.kind = kind
+
+    def get_config(self):
+        return super().get_config() | {"kind": self.kind}
+
+    def build(self, input_shape):
+        self.bn = None if self.affine else self.make_bn("bn")
+        self.built = True
+
+    def call(self, x, scale=None, seed=None, training=False):
+        y = max_pool(x, self.stride) if self.kind == "max" else avg_pool(x, self.stride)
+        if self.bn is None:
+            return scaled(y, scale)
+        return self.bn(y, scale=scale, training=training)
+
+
+def max_pool(x, stride):
+    if stride == 1:
+        return tf.nn.max_pool2d(x, 3, 1, "SAME")
+    return tf.nn.max_pool2d(pad(x, 1, x.dtype.min), 3, stride, "VALID")
+
+
+def avg_pool(x, stride):
+    if stride == 1:
+        return tf.nn.avg_pool2d(x, 3, 1, "SAME")  # does not count the padding
+    inside = pad(tf.ones_like(x[:1, :, :, :1]), 1)
+    return tf.nn.avg_pool2d(pad(x, 1), 3, stride, "VALID") / tf.nn.avg_pool2d(
+        inside, 3, stride, "VALID"
+    )
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class SepConv(Primitive):
+    """Twice: ReLU, depthwise k x k, pointwise, BN; the stride is in the first. The caller rectifies x."""
+
+    reads_relu = True
+
+    def __init__(self, channels, *, kernel_size, **kwargs):
+        super().__init__(channels, **kwargs)
+        self.kernel_size = kernel_size
+
+    def get_config(self):
+        return super().get_config() | {"kernel_size": self.kernel_size}
+
+    def build(self, input_shape):
+        k, c = self.kernel_size, self.channels
+        self.dw_1 = self.add_kernel("dw_1", (k, k, c, 1), c * k * k)
+        self.pw_1 = self.add_kernel("pw_1", (c, c), c)
+        self.bn_1 = self.make_bn("bn_1")
+        self.dw_2 = self.add_kernel("dw_2", (k, k, c, 1), c * k * k)
+        self.pw_2 = self.add_kernel("pw_2", (c, c), c)
+        self.bn_2 = self.make_bn("bn_2")
+        self.built = True
+
+    def call(self, x, scale=None, seed=None, training=False):
+        u = depthwise(x, tf.convert_to_tensor(self.dw_1), stride=self.stride)
+        y = tf.nn.relu(self.bn_1(u, kernel=self.pw_1, training=training))
+        u = depthwise(y, tf.convert_to_tensor(self.dw_2))
+        return self.bn_2(u, kernel=self.pw_2, scale=scale, training=training)
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class DilConv(Primitive):
+    """ReLU (by the caller), depthwise k x k with dilation 2, pointwise, BN."""
+
+    reads_relu = True
+
+    def __init__(self, channels, *, kernel_size, **kwargs):
+        super().__init__(channels, **kwargs)
+        self.kernel_size = kernel_size
+
+    def get_config(self):
+        return super().get_config() | {"kernel_size": self.kernel_size}
+
+    def build(self, input_shape):
+        k, c = self.kernel_size, self.channels
+        self.dw = self.add_kernel("dw", (k, k, c, 1), c * k * k)
+        self.pw = self.add_kernel("pw", (c, c), c)
+        self.bn = self.make_bn("bn")
+        self.built = True
+
+    def call(self, x, scale=None, seed=None, training=False):
+        u = depthwise(x, tf.convert_to_tensor(self.dw), stride=self.stride, dilation=2)
+        return self.bn(u, kernel=self.pw, scale=scale, training=training)
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class Conv7x1(Primitive):
+    """`conv_7x1_1x7` of AmoebaNet: ReLU (by the caller), conv 1x7 (stride along W), conv 7x1 (along H), BN."""
+
+    reads_relu = True
+
+    def build(self, input_shape):
+        c = self.channels
+        self.conv_1 = self.add_kernel("conv_1", (1, 7, c, c), 7 * c)
+        self.conv_2 = self.add_kernel("conv_2", (7, 1, c, c), 7 * c)
+        self.bn = self.make_bn("bn")
+        self.built = True
+
+    def call(self, x, scale=None, seed=None, training=False):
+        wide, high = ((0, 0), (0, 0), (3, 3), (0, 0)), ((0, 0), (3, 3), (0, 0), (0, 0))
+        x = tf.nn.conv2d(x, self.conv_1, (1, 1, self.stride, 1), wide)
+        x = tf.nn.conv2d(x, self.conv_2, (1, self.stride, 1, 1), high)
+        return self.bn(x, scale=scale, training=training)
+
+
+def _skip(channels, *, stride=1, **kwargs):
+    kind = Identity if stride == 1 else FactorizedReduce
+    return kind(channels, stride=stride, **kwargs)
+
+
+PRIMITIVES = {
+    "none": Zero,
+    "noise": Noise,
+    "skip_connect": _skip,
+    "max_pool_3x3": functools.partial(Pool, kind="max"),
+    "avg_pool_3x3": functools.partial(Pool, kind="avg"),
+    "sep_conv_3x3": functools.partial(SepConv, kernel_size=3),
+    "sep_conv_5x5": functools.partial(SepConv, kernel_size=5),
+    "sep_conv_7x7": functools.partial(SepConv, kernel_size=7),
+    "dil_conv_3x3": functools.partial(DilConv, kernel_size=3),
+    "dil_conv_5x5": functools.partial(DilConv, kernel_size=5),
+    "conv_7x1_1x7": Conv7x1,
+}
+
+
+def make(primitive, channels, **kwargs):
+    """Builds a primitive by name.
+
+    Raises:
+        ValueError: unknown name; the sentence lists those there are.
+    """
+    if primitive not in PRIMITIVES:
+        raise ValueError(f"unknown primitive {primitive!r}; there are: {', '.join(PRIMITIVES)}")
+    return PRIMITIVES[primitive](channels, **kwargs)

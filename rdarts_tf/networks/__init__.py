@@ -1,0 +1,1 @@
+"""Networks; each module exposes `Supernet` and, where cells are retrained, `DerivedNetwork`."""

@@ -1,0 +1,1 @@
+"""Loss and metrics of a batch, one module a task."""
