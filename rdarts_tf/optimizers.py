@@ -1,0 +1,69 @@
+"""Update rules in the DARTS convention, as pure functions of lists of tensors, and schedules.
+
+They follow PyTorch 0.3.1, which the authors used, and differ from keras.optimizers: the momentum buffer does
+not contain the learning rate, weight decay is added to the gradient after clipping, Adam's epsilon stands
+beside the uncorrected second moment.
+
+Letters: w weights, m momentum buffer or first moment, v second moment, g gradient.
+"""
+
+import math
+
+import tensorflow as tf
+
+
+def clip_by_global_norm(g, max_norm):
+    """g * min(1, max_norm / (||g|| + 1e-6)) over all tensors together.
+
+    Returns:
+        (clipped gradients, ||g|| before clipping).
+    """
+    norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(x)) for x in g]))
+    scale = tf.minimum(tf.ones_like(norm), tf.cast(max_norm, norm.dtype) / (norm + 1e-6))
+    return [scale * x for x in g], norm
+
+
+def sgd(w, m, g, *, learning_rate, momentum, weight_decay):
+    """m <- momentum m + g + weight_decay w;  w <- w - learning_rate m.
+
+    Returns:
+        (w, m) after the step.
+    """
+    m = [momentum * m_ + (g_ + weight_decay * w_) for w_, m_, g_ in zip(w, m, g, strict=True)]
+    return [w_ - learning_rate * m_ for w_, m_ in zip(w, m, strict=True)], m
+
+
+def adam(w, m, v, g, *, step, learning_rate, beta_1, beta_2, weight_decay, epsilon=1e-8):
+    """Adam (Kingma & Ba 2015, sec. 2, the form with a corrected step size) with coupled L2.
+
+    g <- g + weight_decay w;  m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2
+    w <- w - learning_rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)
+
+    Args:
+        step: t of this update, from 1; scalar tensor.
+    Returns:
+        (w, m, v) after the step.
+    """
+    t = tf.cast(step, w[0].dtype)
+    b1, b2 = (tf.cast(b, w[0].dtype) for b in (beta_1, beta_2))
+    rate = learning_rate * tf.sqrt(1 - b2**t) / (1 - b1**t)
+    g = [g_ + weight_decay * w_ for w_, g_ in zip(w, g, strict=True)]
+    m = [b1 * m_ + (1 - b1) * g_ for m_, g_ in zip(m, g, strict=True)]
+    v = [b2 * v_ + (1 - b2) * tf.square(g_) for v_, g_ in zip(v, g, strict=True)]
+    w = [w_ - rate * m_ / (tf.sqrt(v_) + epsilon) for w_, m_, v_ in zip(w, m, v, strict=True)]
+    return w, m, v
+
+
+def cosine(epoch, num_epochs, base, minimum=0.0):
+    """Cosine annealing per epoch, without restarts (Loshchilov & Hutter 2017): a Python float.
+
+    Args:
+        epoch: 0 .. num_epochs - 1; the rate is constant within an epoch.
+        num_epochs: at which the rate would reach `minimum`.
+    """
+    return minimum + (base - minimum) * (1 + math.cos(math.pi * epoch / num_epochs)) / 2
+
+
+def linear_ramp(epoch, num_epochs, maximum):
+    """0 in the first epoch, `maximum` in the last: drop path in the search (Zela et al. 2020, sec. 5.1)."""
+    return maximum * epoch / max(num_epochs - 1, 1)
