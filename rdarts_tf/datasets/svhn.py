@@ -1,0 +1,16 @@
+"""SVHN, cropped house numbers: 73,257 training and 26,032 test images (Netzer et al. 2011).
+
+As in Zela et al. 2020, the 531,131 "extra" images are not used, and training flips the digits.
+"""
+
+from rdarts_tf.datasets import base, tfds
+
+# Zela et al. 2020, the authors' code.
+MEAN = (0.4377, 0.4438, 0.4728)
+STD = (0.1980, 0.2010, 0.1970)
+
+
+def load(*, data_dir=None):
+    """Loads SVHN through TensorFlow Datasets; see `tfds.read`. Returns base.Dataset."""
+    train, test, class_names = tfds.read("svhn_cropped", data_dir=data_dir)
+    return base.Dataset("svhn", train, test, class_names, MEAN, STD)

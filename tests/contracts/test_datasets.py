@@ -1,0 +1,509 @@
+"""Every data set keeps the contract of `rdarts_tf.datasets.base`; nothing is downloaded."""
+
+import importlib
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rdarts_tf import registry
+from rdarts_tf.datasets import augment, base, cifar10, digits, image_folder, svhn, tfds
+from tests import prepared_tfds
+
+SPECS = {
+    "cifar10": "cifar10",
+    "cifar100": "cifar100",
+    "svhn": "svhn_cropped",
+    "tfds(mnist)": "mnist",
+    "tfds(tf_flowers, size=16, flip=False)": "tf_flowers",
+    "digits": None,
+    "image_folder(FOLDER)": None,
+}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("tfds")
+
+
+@pytest.fixture(params=SPECS)
+def dataset(request, data_dir, tmp_path):
+    spec, prepared = request.param, SPECS[request.param]
+    if prepared:
+        splits = {"train": 40, "validation": 20} if prepared == "tf_flowers" else None
+        prepared_tfds.prepare(prepared, data_dir, splits=splits, sides=[20, 31])
+    if "FOLDER" in spec:
+        write_folder(tmp_path, {"train/cat": 6, "train/dog": 6, "test/cat": 2, "test/dog": 2})
+        spec = f"image_folder({tmp_path})"
+    module, args, kwargs = registry.load("datasets", spec)
+    return module.load(*args, data_dir=str(data_dir), **kwargs)
+
+
+def write_folder(root, counts, *, shape=(10, 9, 3)):
+    """PNG files 0.png, 1.png, ... below each folder; all pixels of file i are 10 * i."""
+    for folder, count in counts.items():
+        (root / folder).mkdir(parents=True)
+        for i in range(count):
+            write_png(root / folder / f"{i}.png", np.full(shape, 10 * i, np.uint8))
+
+
+def write_png(path, image):
+    path.write_bytes(tf.io.encode_png(image).numpy())
+
+
+def split_of(count, *, classes=3, shape=(8, 8, 1)):
+    """Image i is recognisable, its pixels are i (at most 256 images)."""
+    images = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, *shape))
+    return base.Split(np.ascontiguousarray(images), np.arange(count, dtype=np.int32) % classes)
+
+
+def dataset_of(train, test=None, **changes):
+    values = {"class_names": ("a", "b", "c"), "mean": (0.5,), "std": (0.25,)} | changes
+    return base.Dataset("toy", train, split_of(6) if test is None else test, **values)
+
+
+class Identity:
+    """Lets pixel values through, so that an image can be recognised behind the pipeline."""
+
+    def __call__(self, images, seed):
+        del seed
+        return self.test(images)
+
+    def test(self, images):
+        return tf.cast(images, tf.float32)
+
+
+SHARP = augment.Augmentation((0.5,), (0.25,), crop_padding=1, cutout_length=4)
+
+
+def elements(pipeline):
+    return list(pipeline.as_numpy_iterator())
+
+
+def assert_same(first, second):
+    assert len(first) == len(second)
+    for left, right in zip(first, second, strict=True):
+        for one, other in zip(left, right, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+# Every data set.
+
+
+def test_contract(dataset):
+    assert isinstance(dataset, base.Dataset)
+    assert dataset.num_classes == len(set(dataset.class_names)) >= 2
+    assert all(isinstance(name, str) for name in dataset.class_names)
+    height, width, channels = dataset.image_shape
+    assert len(dataset.mean) == len(dataset.std) == channels
+    for split in (dataset.train, dataset.test):
+        assert split.images.dtype == np.uint8
+        assert split.images.shape == (len(split), height, width, channels)
+        assert split.labels.dtype == np.int32
+    train, valid = base.split_search(dataset, 0.5)
+    transform = augment.Augmentation(
+        dataset.mean, dataset.std, crop_padding=dataset.crop_padding, flip=dataset.flip
+    )
+    batch = next(
+        iter(base.search_epoch(train, valid, batch_size=4, augment=transform, seed=0, epoch=0))
+    )
+    assert batch[0].shape == batch[2].shape == (4, height, width, channels)
+    assert batch[0].dtype == tf.float32
+    assert batch[1].dtype == tf.int32
+
+
+def test_registry_lists_data_sets_and_no_helper():
+    names = registry.names("datasets")
+    assert {"cifar10", "cifar100", "svhn", "tfds", "digits", "image_folder"} <= set(names)
+    assert not {"augment", "base"} & set(names)
+    for name in names:
+        assert callable(importlib.import_module(f"rdarts_tf.datasets.{name}").load)
+
+
+def test_published_statistics(tmp_path):
+    prepared_tfds.prepare("cifar10", tmp_path)
+    prepared_tfds.prepare("svhn_cropped", tmp_path, splits={"train": 30, "test": 9, "extra": 50})
+    assert cifar10.load(data_dir=tmp_path).mean == (0.49139968, 0.48215827, 0.44653124)
+    house_numbers = svhn.load(data_dir=tmp_path)
+    assert house_numbers.std == (0.1980, 0.2010, 0.1970)
+    assert house_numbers.flip  # as the authors do
+    assert len(house_numbers.train) == 30  # without "extra"
+
+
+def test_tfds_keeps_what_was_stored(tmp_path):
+    prepared_tfds.prepare("mnist", tmp_path, splits={"train": 30, "test": 10})
+    loaded = tfds.load("mnist", data_dir=tmp_path)
+    stored = np.random.default_rng(30).integers(0, 256, (30, 28, 28, 1), np.uint8)
+    # TFDS shuffles when it writes; the same images with their labels must be there.
+    row_of = {image.tobytes(): i for i, image in enumerate(stored)}
+    rows = np.array([row_of[image.tobytes()] for image in loaded.train.images])
+    assert sorted(rows) == list(range(30))
+    np.testing.assert_array_equal(loaded.train.labels, rows % 10)
+    np.testing.assert_allclose(loaded.mean, stored.mean() / 255, rtol=1e-12)  # float64
+    np.testing.assert_allclose(loaded.std, stored.std() / 255, rtol=1e-12)
+
+
+def test_digits():
+    loaded = digits.load()
+    assert (len(loaded.train), len(loaded.test)) == (1437, 360)
+    assert loaded.image_shape == (8, 8, 1)
+    assert loaded.train.images.max() == 255
+    assert (loaded.crop_padding, loaded.flip) == (1, False)
+    for split in (*base.split_search(loaded, 0.5), loaded.test):
+        assert np.bincount(split.labels, minlength=10).min() >= 20
+    np.testing.assert_array_equal(loaded.train.labels, digits.load().train.labels)
+
+
+def test_resize():
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    np.testing.assert_array_equal(base.resize(image, 16), image)
+    assert np.all(base.resize(np.full([20, 30, 3], 200, np.uint8), 8) == 200)
+
+
+# Image folders.
+
+
+def test_image_folder_layouts(tmp_path):
+    write_folder(tmp_path / "one", {"train/b": 3, "train/a": 4, "validation/a": 1})
+    loaded = image_folder.load("one", data_dir=tmp_path)
+    assert loaded.class_names == ("a", "b")
+    assert (len(loaded.train), len(loaded.test)) == (7, 1)
+    assert sorted(loaded.train.labels) == [0] * 4 + [1] * 3
+    np.testing.assert_array_equal(loaded.test.images, np.zeros((1, 10, 9, 3)))
+
+    write_folder(tmp_path / "two", {"a": 10, "b": 2})
+    loaded = image_folder.load(tmp_path / "two")
+    assert (len(loaded.train), len(loaded.test)) == (9, 3)
+    np.testing.assert_array_equal(loaded.test.images[:, 0, 0, 0], [10, 60, 10])
+    np.testing.assert_array_equal(loaded.test.labels, [0, 0, 1])
+    again = image_folder.load(tmp_path / "two")
+    np.testing.assert_array_equal(loaded.train.images, again.train.images)
+
+
+def test_image_folder_shuffles_so_that_both_halves_have_every_class(tmp_path):
+    write_folder(tmp_path, {"a": 20, "b": 20, "c": 20})
+    for half in base.split_search(image_folder.load(tmp_path), 0.5):
+        assert set(half.labels) == {0, 1, 2}
+
+
+def test_image_folder_formats_and_channels(tmp_path):
+    write_folder(tmp_path, {"a": 5, "b": 5}, shape=(8, 8, 1))
+    assert image_folder.load(tmp_path).image_shape == (8, 8, 1)
+    jpeg = tf.io.encode_jpeg(np.full([12, 8, 3], 90, np.uint8)).numpy()
+    (tmp_path / "b" / "last.JPG").write_bytes(jpeg)
+    write_png(tmp_path / "b" / "x.png", np.full([9, 9, 4], 90, np.uint8))
+    (tmp_path / "b" / "notes.txt").write_text("not an image")
+    (tmp_path / "b" / "._0.png").write_text("not an image either")
+    (tmp_path / ".cache").mkdir()
+    for channels in (1, 3):
+        loaded = image_folder.load(tmp_path, size=16, channels=channels)
+        assert loaded.image_shape == (16, 16, channels)
+        assert len(loaded.train) + len(loaded.test) == 12
+
+
+def test_image_folder_errors(tmp_path):
+    with pytest.raises(base.DatasetError, match=r"there is no folder .*absent; give"):
+        image_folder.load("absent", data_dir=tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(base.DatasetError, match=r"empty has no class folders; put"):
+        image_folder.load(tmp_path / "empty")
+    write_folder(tmp_path / "lone", {"train/a": 2})
+    with pytest.raises(base.DatasetError, match=r"folder train but none called test, val"):
+        image_folder.load(tmp_path / "lone")
+    write_folder(tmp_path / "odd", {"train/a": 2, "train/b": 2, "val/c": 2})
+    with pytest.raises(base.DatasetError, match=r"val has the class 'c', which .*train lacks"):
+        image_folder.load(tmp_path / "odd")
+    write_folder(tmp_path / "hollow", {"a": 2, "b": 0})
+    with pytest.raises(base.DatasetError, match=r"hollow/b holds no image; add some"):
+        image_folder.load(tmp_path / "hollow")
+    write_folder(tmp_path / "single", {"a": 9})
+    with pytest.raises(base.DatasetError, match="has 1 classes; at least 2"):
+        image_folder.load(tmp_path / "single")
+    with pytest.raises(base.DatasetError, match=r"channels=2; give 1 \(grey\) or 3"):
+        image_folder.load(tmp_path / "single", channels=2)
+
+
+def test_image_folder_sizes_differ(tmp_path):
+    write_folder(tmp_path, {"train/a": 1, "test/a": 1, "train/b": 1, "test/b": 1})
+    write_png(tmp_path / "test" / "b" / "0.png", np.zeros([12, 9, 3], np.uint8))
+    pattern = r"train/./0.png is 10x9 but .*test/b/0.png is 12x9; resize .*size=32\)"
+    with pytest.raises(base.DatasetError, match=pattern):
+        image_folder.load(tmp_path)
+    assert image_folder.load(tmp_path, size=8).image_shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", None])
+def test_image_folder_names_the_unreadable_file(tmp_path, content):
+    write_folder(tmp_path, {"a": 5, "b": 5})
+    whole = (tmp_path / "b" / "3.png").read_bytes()
+    (tmp_path / "b" / "3.png").write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(base.DatasetError, match=r"cannot read the image .*b/3.png .*repair or"):
+        image_folder.load(tmp_path)
+
+
+# TFDS errors.
+
+
+def test_without_network_one_sentence_comes_soon(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds, "_reachable", lambda url: False)
+    started = time.monotonic()
+    with pytest.raises(base.DatasetError) as caught:
+        cifar10.load(data_dir=tmp_path)
+    assert time.monotonic() - started < 10
+    message = str(caught.value)
+    manual = str(tmp_path / "downloads" / "manual")
+    for part in (
+        "cifar10",
+        f"--data_dir={tmp_path}",
+        manual,
+        "-10-binary.tar.gz",
+        "--dataset=digits",
+    ):
+        assert part in message
+    assert "\n" not in message
+
+
+def test_unreachable_host_is_noticed():
+    # The name is reserved (RFC 2606); port 1 of this machine is closed.
+    assert not tfds._reachable("http://host.invalid/archive.tar.gz")
+    assert not tfds._reachable("http://127.0.0.1:1/archive.tar.gz")
+
+
+def test_silent_network_is_given_up_in_time(monkeypatch):
+    release = threading.Event()
+
+    def hang(url, timeout):
+        release.wait(60)
+        raise TimeoutError
+
+    monkeypatch.setattr(tfds, "_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(tfds.urllib.request, "urlopen", hang)
+    started = time.monotonic()
+    assert not tfds._reachable("http://host.invalid/archive.tar.gz")
+    assert time.monotonic() - started < 5
+    release.set()
+
+
+def test_archive_placed_by_hand_is_tried_without_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds, "_reachable", lambda url: pytest.fail("asked for the network"))
+    (tmp_path / "downloads" / "manual").mkdir(parents=True)
+    (tmp_path / "downloads" / "manual" / "cifar-10-binary.tar.gz").write_bytes(b"damaged")
+    with pytest.raises(base.DatasetError, match=r"cannot prepare cifar10 .*wrong checksum"):
+        cifar10.load(data_dir=tmp_path)
+
+
+def test_tfds_errors(tmp_path):
+    with pytest.raises(base.DatasetError, match=r"no data set 'mnisst'; did you mean mnist or"):
+        tfds.load("mnisst", data_dir=tmp_path)
+    with pytest.raises(base.DatasetError, match=r"cannot build 'cifar10:9.9.9'; check the name"):
+        tfds.load("cifar10:9.9.9", data_dir=tmp_path)
+    with pytest.raises(base.DatasetError, match=r"features description, label, title; image cl"):
+        tfds.load("ag_news_subset", data_dir=tmp_path)
+    with pytest.raises(base.DatasetError, match=r"differ in size; .* tfds\(tf_flowers, size=32\)"):
+        tfds.load("tf_flowers", data_dir=tmp_path)
+    with pytest.raises(base.DatasetError, match=r"size=3; give an integer from 8 on"):
+        tfds.load("tf_flowers", data_dir=tmp_path, size=3)
+    prepared_tfds.prepare("tf_flowers", tmp_path, splits={"train": 9}, sides=[20])
+    with pytest.raises(base.DatasetError, match=r"has the splits train; needed are 'train' and"):
+        tfds.load("tf_flowers", data_dir=tmp_path, size=16)
+
+
+# Checks of a Dataset.
+
+
+def test_dataset_errors():
+    good = split_of(9)
+    cases = [
+        ({"class_names": ("a",)}, good, "has 1 classes; at least 2"),
+        ({"class_names": ("a", "b")}, good, "labels from 0 to 2; with 2 classes"),
+        ({"mean": (0.5, 0.5)}, good, "give 1 numbers each, one per channel"),
+        ({"std": (0.0,)}, good, "std above 0"),
+        ({"flip": "no"}, good, "flip='no'; give an integer from 0 on, and True or False"),
+        ({"crop_padding": -1}, good, "crop_padding=-1"),
+        ({}, base.Split(good.images / 255.0, good.labels), "dtype float64 .* give uint8"),
+        ({}, base.Split(good.images[..., 0], good.labels), r"shape \(9, 8, 8\); give uint8"),
+        ({}, base.Split(good.images, good.labels.astype(np.int64)), "labels of dtype int64"),
+        ({}, base.Split(good.images, good.labels[:4]), r"shape \(4,\); give int32 \[9\]"),
+        ({}, base.Split(good.images, good.labels - 1), "labels from -1 to 1"),
+        ({}, base.Split(good.images[:0], good.labels[:0]), "training split of toy is empty"),
+        ({}, split_of(9, shape=(7, 8, 1)), "images of 7x8 .* at least 8x8"),
+        ({}, split_of(9, shape=(8, 8, 5)), "with 5 channels"),
+        ({}, split_of(9, shape=(8, 9, 1)), "but test images of"),
+    ]
+    for changes, train, message in cases:
+        with pytest.raises(base.DatasetError, match=message):
+            dataset_of(train, **changes)
+    with pytest.raises(base.DatasetError, match="test split of toy is empty"):
+        dataset_of(good, base.Split(good.images[:0], good.labels[:0]))
+
+
+def test_split_search_takes_the_first_part_in_stored_order():
+    train, valid = base.split_search(dataset_of(split_of(7)), 0.5)
+    np.testing.assert_array_equal(train.images[:, 0, 0, 0], [0, 1, 2])
+    np.testing.assert_array_equal(valid.images[:, 0, 0, 0], [3, 4, 5, 6])
+    for portion in (0.0, 0.1, 1.0, 2.0):
+        with pytest.raises(
+            base.DatasetError, match=f"train_portion={portion} leaves .* 7 training"
+        ):
+            base.split_search(dataset_of(split_of(7)), portion)
+
+
+def test_channel_statistics():
+    images = np.zeros([600, 8, 8, 2], np.uint8)
+    images[:150, ..., 0] = 255
+    images[..., 1] = 51
+    mean, std = base.channel_statistics(images)
+    np.testing.assert_allclose(mean, [0.25, 0.2], rtol=1e-12)
+    np.testing.assert_allclose(std, [np.sqrt(3) / 4, 1 / 255], rtol=1e-12)  # p (1 - p); the floor
+
+
+def test_batch_size_errors():
+    split = split_of(5)
+    with pytest.raises(
+        base.DatasetError, match="batch size 6 is larger .*valid.*5 images.*at most 5"
+    ):
+        base.check_batch_size(6, split, name="valid")
+    with pytest.raises(base.DatasetError, match="batch size 0"):
+        base.check_batch_size(0, split, name="valid")
+    arguments = {"batch_size": 6, "augment": SHARP, "seed": 0, "epoch": 0}
+    with pytest.raises(base.DatasetError, match="search validation split, which has 5 images"):
+        base.search_epoch(split_of(9), split, **arguments)
+    with pytest.raises(base.DatasetError, match="search training split"):
+        base.search_epoch(split, split_of(9), **arguments)
+    with pytest.raises(base.DatasetError, match="training split"):
+        base.train_epoch(split, **arguments)
+
+
+# Pipelines.
+
+
+def test_search_epoch_covers_training_once_and_draws_distinct_validation_images():
+    train, valid = split_of(21), split_of(30)
+    batches = elements(
+        base.search_epoch(train, valid, batch_size=8, augment=Identity(), seed=0, epoch=0)
+    )
+    assert [len(batch[0]) for batch in batches] == [8, 8, 5]
+    assert len(batches) == base.num_steps(21, 8) == 3
+    seen = np.concatenate([batch[0][:, 0, 0, 0] for batch in batches])
+    assert sorted(seen) == list(range(21))
+    assert list(seen) != list(range(21))
+    for images, labels, valid_images, valid_labels in batches:
+        np.testing.assert_array_equal(images[:, 0, 0, 0] % 3, labels)
+        np.testing.assert_array_equal(valid_images[:, 0, 0, 0] % 3, valid_labels)
+        assert len(set(valid_images[:, 0, 0, 0])) == len(valid_images) == 8
+
+
+def test_validation_batches_are_fresh_and_uniform():
+    train, valid = split_of(250), split_of(10)
+    arguments = {"batch_size": 1, "augment": Identity(), "seed": 1}
+    rows = [
+        batch[2][0, 0, 0, 0]
+        for epoch in range(4)
+        for batch in elements(base.search_epoch(train, valid, epoch=epoch, **arguments))
+    ]
+    counts = np.bincount(np.array(rows, int), minlength=10)
+    # 1,000 draws with replacement across steps: 100 +- 5 standard deviations of 9.5.
+    assert np.all(np.abs(counts - 100) < 48)
+
+
+@pytest.mark.parametrize("first_step", [1, 2, 3])
+def test_resumed_epoch_continues_bit_for_bit(first_step):
+    arguments = {"batch_size": 8, "augment": SHARP, "seed": 3, "epoch": 2}
+    whole = elements(base.search_epoch(split_of(21), split_of(30), **arguments))
+    rest = base.search_epoch(split_of(21), split_of(30), first_step=first_step, **arguments)
+    assert_same(elements(rest), whole[first_step:])
+    whole = elements(base.train_epoch(split_of(21), **arguments))
+    rest = base.train_epoch(split_of(21), first_step=first_step, **arguments)
+    assert_same(elements(rest), whole[first_step:])
+
+
+def test_epochs_are_functions_of_seed_and_epoch():
+    train, valid = split_of(16), split_of(16)
+
+    def epoch(seed, epoch, transform=SHARP):
+        return elements(
+            base.search_epoch(
+                train, valid, batch_size=16, augment=transform, seed=seed, epoch=epoch
+            )
+        )[0]
+
+    assert_same([epoch(5, 1)], [epoch(5, 1)])
+    for other in (epoch(5, 2), epoch(6, 1)):
+        for part in (0, 2):
+            assert np.any(other[part] != epoch(5, 1)[part])
+    # Order and augmentation are separate streams, and so are training and validation.
+    rows = epoch(5, 1, Identity())
+    assert np.any(rows[0] != rows[2])
+
+
+def test_train_and_validation_augmentation_are_independent():
+    same = base.Split(np.full([8, 8, 8, 1], 200, np.uint8), np.zeros(8, np.int32))
+    batch = elements(base.search_epoch(same, same, batch_size=8, augment=SHARP, seed=0, epoch=0))[0]
+    assert np.any(batch[0] != batch[2])
+
+
+def test_test_epoch_is_sequential_plain_or_augmented():
+    split = split_of(21)
+    plain = elements(base.test_epoch(split, batch_size=8, augment=SHARP))
+    np.testing.assert_array_equal(
+        np.concatenate([images for images, _ in plain]), SHARP.test(split.images)
+    )
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in plain]), split.labels)
+    arguments = {"batch_size": 8, "augment": SHARP, "seed": 0}
+    first = elements(base.test_epoch(split, epoch=0, **arguments))
+    assert_same(elements(base.test_epoch(split, epoch=0, **arguments)), first)
+    second = elements(base.test_epoch(split, epoch=1, **arguments))
+    for one, other, unchanged in zip(first, second, plain, strict=True):
+        np.testing.assert_array_equal(one[1], unchanged[1])
+        assert np.any(one[0] != other[0])
+        assert np.any(one[0] != unchanged[0])
+
+
+def test_batch_larger_than_a_scored_split_is_one_partial_batch():
+    (batch,) = elements(base.test_epoch(split_of(5), batch_size=8, augment=SHARP))
+    assert len(batch[1]) == 5
+
+
+def test_one_trace_for_all_epochs_and_partial_batches():
+    traces = []
+
+    @tf.function
+    def run(iterator, num_steps):
+        traces.append(1)
+        total = tf.constant(0)
+        for _ in tf.range(num_steps):
+            images, _, valid_images, _ = next(iterator)
+            total += tf.shape(images)[0] + tf.shape(valid_images)[0]
+        return total
+
+    specs = set()
+    for epoch, first_step in ((0, 0), (1, 0), (2, 1)):
+        pipeline = base.search_epoch(
+            split_of(21),
+            split_of(30),
+            batch_size=8,
+            augment=SHARP,
+            seed=0,
+            epoch=epoch,
+            first_step=first_step,
+        )
+        specs.add(pipeline.element_spec)
+        assert len(pipeline) == 3 - first_step
+        total = run(iter(pipeline), tf.constant(3 - first_step))
+        assert total == 21 + 24 - 16 * first_step
+    assert len(traces) == len(specs) == 1
+    assert [spec.shape.as_list() for spec in specs.pop()] == [[None, 8, 8, 1], [None]] * 2
+
+
+def test_images_become_tensors_once_and_outside_of_any_trace():
+    split = split_of(64)
+
+    @tf.function
+    def first_label():
+        return split.tensors[1][0]
+
+    assert first_label() == 0
+    assert isinstance(split.tensors[0].numpy(), np.ndarray)
+    assert split.tensors[0] is split.tensors[0]
