@@ -1,0 +1,204 @@
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from rdarts_tf.genotype import Genotype
+from rdarts_tf.summaries import SCALAR_TAGS, SearchSummaries
+
+SEP, SKIP = "sep_conv_3x3", "skip_connect"
+GENOTYPE = Genotype(
+    {"normal": ((SEP, 0), (SKIP, 1)), "reduce": ((SKIP, 0), (SKIP, 1))},
+    {"normal": (2,), "reduce": (2,)},
+)
+
+
+def _read(log_dir):
+    """Events as TensorBoard itself reads them.
+
+    The older event_accumulator.EventAccumulator never drops orphaned tensors, so it would show
+    what a killed process wrote too much.
+    """
+    accumulator = EventAccumulator(
+        str(log_dir), size_guidance={"tensors": 0}, purge_orphaned_data=True
+    )
+    return accumulator.Reload()
+
+
+def _values(log_dir, tag):
+    """[(step, array)] of a tag."""
+    return [(e.step, tf.make_ndarray(e.tensor_proto)) for e in _read(log_dir).Tensors(tag)]
+
+
+def _scalars(log_dir, tag):
+    return [(step, float(value)) for step, value in _values(log_dir, tag)]
+
+
+def _write_losses(summaries, epochs, loss):
+    for epoch in epochs:
+        summaries.epoch(epoch, scalars={"search/loss": loss})
+    summaries.flush()
+
+
+def _wait_for_the_next_second():
+    """Event files are read in the order of their names, which hold seconds."""
+    time.sleep(1.1)
+
+
+def test_scalars_come_back_at_their_epoch(tmp_path):
+    summaries = SearchSummaries(tmp_path)
+    for epoch in range(3):
+        summaries.epoch(epoch, scalars={tag: epoch + i for i, tag in enumerate(SCALAR_TAGS)})
+    summaries.close()
+    for i, tag in enumerate(SCALAR_TAGS):
+        assert _scalars(tmp_path, tag) == [(0, i), (1, i + 1), (2, i + 2)]
+
+
+def test_unknown_scalar_tag_is_refused_before_anything_is_written(tmp_path):
+    summaries = SearchSummaries(tmp_path)
+    with pytest.raises(ValueError, match="unknown scalar tag 'search/los'; known are search/loss"):
+        summaries.epoch(0, scalars={"search/loss": 1.0, "search/los": 1.0})
+    summaries.close()
+    assert _read(tmp_path).Tags()["tensors"] == []
+
+
+def test_alphas_as_histogram_and_heat_map(tmp_path):
+    raw = np.arange(10.0).reshape(5, 2)
+    weights = np.full([5, 2], 0.5)
+    summaries = SearchSummaries(tmp_path)
+    summaries.alphas(
+        4,
+        ["normal", "reduce"],
+        alphas=[raw, raw + 100],
+        edge_weights=[weights, weights],
+        primitives=[[[SEP, SKIP]] * 5] * 2,
+    )
+    summaries.close()
+    [(step, buckets)] = _values(tmp_path, "alpha/reduce")  # [left, right, count] each
+    assert step == 4
+    assert buckets[0, 0] == 100 and buckets[-1, 1] == 109 and buckets[:, 2].sum() == raw.size
+    for cell_type in ("normal", "reduce"):
+        _check_image(tmp_path, f"alpha/{cell_type}_weights", step=4)
+
+
+def test_genotype_is_drawn_per_cell_type(tmp_path):
+    summaries = SearchSummaries(tmp_path)
+    summaries.genotype(7, GENOTYPE)
+    summaries.close()
+    for cell_type in ("normal", "reduce"):
+        _check_image(tmp_path, f"cell/{cell_type}", step=7)
+
+
+def test_recurrent_cell_is_drawn(tmp_path):
+    genotype = Genotype({"recurrent": (("tanh", 0), ("relu", 1))}, {"recurrent": (1, 2)})
+    summaries = SearchSummaries(tmp_path, num_inputs=1, ops_per_node=1)
+    summaries.genotype(0, genotype)
+    summaries.alphas(
+        0,
+        ["recurrent"],
+        alphas=[np.zeros([3, 2])],
+        edge_weights=[np.full([3, 2], 0.5)],
+        primitives=[[["tanh", "relu"]] * 3],
+    )
+    summaries.close()
+    _check_image(tmp_path, "cell/recurrent", step=0)
+    _check_image(tmp_path, "alpha/recurrent_weights", step=0)
+
+
+def _check_image(log_dir, tag, *, step):
+    [(got_step, (width, height, png))] = _values(log_dir, tag)
+    pixels = tf.io.decode_png(png).numpy()
+    assert got_step == step
+    assert pixels.shape == (int(height), int(width), 3)
+    assert 200 < int(width) < 2000 and 150 < int(height) < 2000
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
+
+
+def test_hparams_hold_simple_values_and_results(tmp_path):
+    summaries = SearchSummaries(tmp_path)
+    config = {"method": "darts_es", "epochs": 50, "exact": True, "seeds": (1, 2), "name": None}
+    summaries.hparams(config, {"test_error": 0.03}, step=50)
+    summaries.close()
+    content = _read(tmp_path).PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    written = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+    assert written["method"].string_value == "darts_es"
+    assert written["epochs"].number_value == 50
+    assert written["exact"].bool_value is True
+    assert written["seeds"].string_value == "[1, 2]"
+    assert written["name"].string_value == "null"
+    assert _scalars(tmp_path, "result/test_error") == [(50, pytest.approx(0.03))]
+
+
+def test_hparams_refuse_what_json_cannot_hold(tmp_path):
+    summaries = SearchSummaries(tmp_path)
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        summaries.hparams({"layer": object()})
+    summaries.close()
+
+
+def test_text(tmp_path):
+    summaries = SearchSummaries(tmp_path)
+    summaries.text("decision", "stopped at **epoch 3**", step=3)
+    summaries.close()
+    [(step, text)] = _values(tmp_path, "decision")
+    assert (step, text.item()) == (3, b"stopped at **epoch 3**")
+
+
+def test_resume_hides_what_the_killed_process_wrote_too_much(tmp_path):
+    """The first writer is flushed but never closed, as after a kill."""
+    killed = SearchSummaries(tmp_path)
+    _write_losses(killed, range(5), 1.0)
+    _wait_for_the_next_second()
+    resumed = SearchSummaries(tmp_path, resume_step=3)
+    before = [(0, 1.0), (1, 1.0), (2, 1.0)]
+    assert _scalars(tmp_path, "search/loss") == before
+    _write_losses(resumed, range(3, 6), 2.0)
+    assert _scalars(tmp_path, "search/loss") == [*before, (3, 2.0), (4, 2.0), (5, 2.0)]
+
+
+def test_resume_twice_and_from_the_start(tmp_path):
+    for resume_step, loss in ((0, 1.0), (2, 2.0), (0, 3.0), (1, 4.0)):
+        summaries = SearchSummaries(tmp_path, resume_step=resume_step)
+        _write_losses(summaries, range(resume_step, 3), loss)
+        _wait_for_the_next_second()
+    assert _scalars(tmp_path, "search/loss") == [(0, 3.0), (1, 4.0), (2, 4.0)]
+
+
+def test_resume_after_a_kill_in_the_middle_of_a_record(tmp_path):
+    killed = SearchSummaries(tmp_path)
+    _write_losses(killed, range(5), 1.0)
+    [path] = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-10])
+    _wait_for_the_next_second()
+    _write_losses(SearchSummaries(tmp_path, resume_step=4), [4], 2.0)
+    assert _scalars(tmp_path, "search/loss") == [(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0)]
+
+
+def test_resume_in_a_new_process_after_a_real_kill(tmp_path):
+    code = (
+        "import os, sys\n"
+        "from rdarts_tf.summaries import SearchSummaries\n"
+        "summaries = SearchSummaries(sys.argv[1])\n"
+        "for epoch in range(4):\n"
+        "    summaries.epoch(epoch, scalars={'search/loss': 1.0})\n"
+        "    summaries.flush()\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert process.returncode == -9
+    _wait_for_the_next_second()
+    _write_losses(SearchSummaries(tmp_path, resume_step=2), [2], 2.0)
+    assert _scalars(tmp_path, "search/loss") == [(0, 1.0), (1, 1.0), (2, 2.0)]
+
+
+def test_rewind_within_a_process(tmp_path):
+    summaries = SearchSummaries(tmp_path)
+    _write_losses(summaries, range(4), 1.0)
+    summaries.rewind(1)
+    _write_losses(summaries, range(1, 3), 2.0)
+    assert _scalars(tmp_path, "search/loss") == [(0, 1.0), (1, 2.0), (2, 2.0)]
