@@ -1,0 +1,217 @@
+"""The configuration of a run, as a frozen dataclass, and the absl flags that fill it.
+
+The only file that reads flags. Names follow the authors' command line where users know them, defaults follow
+the paper.
+"""
+
+import dataclasses
+
+from absl import flags
+
+from rdarts_tf import registry
+from rdarts_tf.errors import UserError
+
+# Fields that do not change what a run computes: a run may be resumed with other values.
+FREE = ("data_dir", "checkpoint_every", "keep_checkpoints", "strategy", "jit_compile")
+
+
+class ConfigError(UserError):
+    """A value that cannot be; the message is one sentence with the remedy."""
+
+
+def _field(default, text, **kwargs):
+    return dataclasses.field(default=default, metadata={"help": text} | kwargs)
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig:
+    """Everything that determines a search."""
+
+    space: str = _field("s1", "search space")
+    dataset: str = _field("cifar10", "data set")
+    method: str = _field("darts", "search method")
+    seed: int = _field(2, "of initialisation, data order, augmentation, noise and drop path", low=0)
+    data_dir: str | None = _field(None, "where data sets are; default ~/tensorflow_datasets")
+    # Inner problem: SGD on the weights.
+    epochs: int = _field(50, "epochs of the search", low=1)
+    batch_size: int = _field(64, "images a step over all devices", low=1)
+    learning_rate: float = _field(0.025, "of the weights in epoch 0", low=0.0)
+    learning_rate_min: float = _field(
+        0.001, "which the cosine would reach after the last epoch", low=0.0
+    )
+    momentum: float = _field(0.9, "of SGD", low=0.0, high=1.0)
+    weight_decay: float = _field(3e-4, "L2 factor of the weights", low=0.0)
+    grad_clip: float = _field(5.0, "largest global norm of the weight gradient", low=0.0)
+    train_portion: float = _field(
+        0.5, "part of the training images that trains weights", low=0.0, high=1.0
+    )
+    # Outer problem: Adam on alpha.
+    alpha_step: str = _field(
+        "exact",
+        "gradient of alpha: through the virtual step, by finite difference, or at xi = 0",
+        choices=("exact", "finite_difference", "first_order"),
+    )
+    finite_difference_radius: float = _field(0.01, "norm of the perturbation", low=0.0)
+    independent_noise: bool = _field(
+        False,
+        "draw noise and drop path afresh at w+ and w- of a finite difference, as the authors' code",
+    )
+    arch_learning_rate: float = _field(3e-4, "of alpha", low=0.0)
+    arch_weight_decay: float = _field(1e-3, "of alpha", low=0.0)
+    # Network.
+    init_channels: int = _field(16, "channels of the first cells, even", low=2)
+    layers: int = _field(8, "cells", low=1)
+    nodes: int | None = _field(
+        None, "intermediate nodes of a cell; default: the space's own", low=1
+    )
+    gamma_initializer: str = _field(
+        "torch_uniform",
+        "of BatchNorm: U(0, 1) as the authors' library, or ones",
+        choices=("torch_uniform", "ones"),
+    )
+    # Regularisation.
+    drop_path_prob: float = _field(
+        0.0, "drop path in the last epoch, 0 in the first", low=0.0, high=1.0
+    )
+    cutout: str = _field(
+        "auto", "auto: if and only if drop_path_prob > 0", choices=("auto", "true", "false")
+    )
+    cutout_length: int = _field(16, "side of the square, in pixels", low=1)
+    cutout_prob: float = _field(1.0, "probability of cutout", low=0.0, high=1.0)
+    cutout_ramp: bool = _field(
+        False, "raise the cutout probability linearly from 0, which the authors' code only prints"
+    )
+    # Devices.
+    strategy: str = _field(
+        "auto",
+        "auto: mirrored with two or more GPUs, else one device",
+        choices=("auto", "one", "mirrored"),
+    )
+    sync_batch_norm: bool = _field(False, "BatchNorm statistics over all devices")
+    mixed_precision: bool = _field(False, "compute in bfloat16, keep variables in float32")
+    jit_compile: str = _field(
+        "auto",
+        "XLA on a single device; auto: if that is a GPU and no max pooling needs a second derivative",
+        choices=("auto", "true", "false"),
+    )
+    # Run directory.
+    checkpoint_every: int = _field(1, "epochs between checkpoints", low=1)
+    keep_checkpoints: int = _field(2, "newest checkpoints that are kept; 0 keeps all", low=0)
+
+    @property
+    def use_cutout(self):
+        return self.drop_path_prob > 0 if self.cutout == "auto" else self.cutout == "true"
+
+    def make_space(self):
+        """The spaces.base.Space, with `nodes` nodes."""
+        space = registry.load("spaces", self.space)[0].SPACE
+        return space if self.nodes is None else space.with_nodes(self.nodes)
+
+    def make_method(self):
+        module, args, kwargs = registry.load("methods", self.method)
+        try:
+            return module.Method(*args, **kwargs)
+        except TypeError as error:
+            raise ConfigError(f"method {self.method!r} does not take that: {error}") from error
+
+    def load_dataset(self):
+        module, args, kwargs = registry.load("datasets", self.dataset)
+        try:
+            return module.load(*args, data_dir=self.data_dir, **kwargs)
+        except TypeError as error:
+            raise ConfigError(f"dataset {self.dataset!r} does not take that: {error}") from error
+
+    def jit(self, space, *, gpus):
+        """Whether steps are compiled by XLA, which has no second derivative of max pooling."""
+        if self.jit_compile != "auto":
+            return self.jit_compile == "true"
+        pools = any("max_pool_3x3" in names for rows in space.primitives.values() for names in rows)
+        return gpus > 0 and not (pools and self.alpha_step == "exact")
+
+    def default_run_dir(self):
+        name = f"{self.space}_{self.dataset}_{self.method}_s{self.seed}"
+        return "runs/" + "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
+
+
+def define_flags(config_class):
+    """Defines one flag per field of a configuration, and the flags of the run directory."""
+    for field in dataclasses.fields(config_class):
+        text, low, high = (field.metadata.get(key) for key in ("help", "low", "high"))
+        bounds = {"lower_bound": low, "upper_bound": high}
+        kind = field.type if isinstance(field.type, type) else str
+        if "choices" in field.metadata:
+            flags.DEFINE_enum(field.name, field.default, field.metadata["choices"], text)
+        elif kind is bool:
+            flags.DEFINE_bool(field.name, field.default, text)
+        elif kind is int or field.type == int | None:
+            flags.DEFINE_integer(field.name, field.default, text, **bounds)
+        elif kind is float:
+            flags.DEFINE_float(field.name, field.default, text, **bounds)
+        else:
+            flags.DEFINE_string(field.name, field.default, text + _available(field.name))
+    flags.DEFINE_string("run_dir", None, "default runs/<space>_<dataset>_<method>_s<seed>")
+    flags.DEFINE_bool("overwrite", False, "start anew in a run directory that is in use")
+
+
+def from_flags(config_class):
+    """The configuration that the parsed flags give.
+
+    Raises:
+        ConfigError: a combination that cannot be.
+    """
+    names = [field.name for field in dataclasses.fields(config_class)]
+    return check(config_class(**{name: flags.FLAGS[name].value for name in names}))
+
+
+def check(config):
+    """Returns `config`.
+
+    Raises:
+        UserError: unknown plugin, odd channels, a value on the wrong side of a bound.
+    """
+    if config.init_channels % 2:
+        raise ConfigError(
+            f"--init_channels={config.init_channels} is odd; skip connections of stride 2 halve it, "
+            f"take {config.init_channels + 1}"
+        )
+    for name in ("learning_rate", "grad_clip", "finite_difference_radius"):
+        if getattr(config, name) <= 0:
+            raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")
+    if config.drop_path_prob >= 1:
+        raise ConfigError(f"--drop_path_prob={config.drop_path_prob} must be less than 1")
+    if config.independent_noise and config.alpha_step != "finite_difference":
+        raise ConfigError(
+            f"--independent_noise needs --alpha_step=finite_difference, not {config.alpha_step}"
+        )
+    config.make_space()
+    config.make_method()
+    registry.load("datasets", config.dataset)
+    return config
+
+
+def to_flags(config):
+    """The text of a flag file that reproduces `config`."""
+    values = dataclasses.asdict(config)
+    return "".join(f"--{k}={_text(v)}\n" for k, v in values.items() if v is not None)
+
+
+def differences(config, recorded):
+    """["--epochs=50 (the run has 30)", ...] of the fields that determine the result.
+
+    Args:
+        recorded: the fields of another run as a dict.
+    """
+    return [
+        f"--{name}={_text(value)} (the run has {_text(recorded.get(name))})"
+        for name, value in dataclasses.asdict(config).items()
+        if name not in FREE and value != recorded.get(name)
+    ]
+
+
+def _text(value):
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _available(name):
+    kind = f"{name}s"
+    return f": {', '.join(registry.names(kind))}" if kind in registry.KINDS else ""

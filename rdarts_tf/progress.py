@@ -1,0 +1,83 @@
+"""What a person sees of a running epoch, and how a person stops it."""
+
+import contextlib
+import signal
+import sys
+import time
+
+import tqdm
+
+_SECONDS_BETWEEN_LINES = 30
+
+
+class Progress:
+    """A tqdm bar on a terminal; elsewhere a plain line now and then.
+
+    Args:
+        label: at the beginning of the line.
+        total: steps.
+        initial: steps done before.
+    """
+
+    def __init__(self, label, *, total, initial=0):
+        self.label, self.total, self.done = label, total, initial
+        self.start = self.last_line = time.monotonic()
+        self.initial = initial
+        self.bar = None
+        if sys.stderr.isatty():
+            self.bar = tqdm.tqdm(desc=label, total=total, initial=initial, unit="step", leave=False)
+
+    def advance(self, steps, *, loss, accuracy):
+        self.done += steps
+        if self.bar:
+            self.bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}", refresh=False)
+            self.bar.update(steps)
+        elif time.monotonic() - self.last_line > _SECONDS_BETWEEN_LINES:
+            self.last_line = time.monotonic()
+            rate = (self.last_line - self.start) / (self.done - self.initial)
+            eta = rate * (self.total - self.done)
+            print(
+                f"{self.label}: step {self.done}/{self.total}, loss {loss:.3f}, "
+                f"accuracy {accuracy:.3f}, ETA {eta:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def close(self):
+        if self.bar:
+            self.bar.close()
+
+
+class Stop:
+    """Whether SIGINT or SIGTERM came; `exit_code` is what the shell expects then."""
+
+    def __init__(self):
+        self.signal = None
+
+    @property
+    def requested(self):
+        return self.signal is not None
+
+    @property
+    def exit_code(self):
+        return 128 + self.signal
+
+    @classmethod
+    @contextlib.contextmanager
+    def on_signals(cls):
+        """Within, the first signal only sets the flag; a second one acts as usual."""
+        stop, signals = cls(), (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in signals}
+
+        def handle(number, frame):
+            stop.signal = number
+            for each in signals:
+                signal.signal(each, before[each])
+
+        for number in signals:
+            signal.signal(number, handle)
+        try:
+            yield stop
+        finally:
+            for number in signals:
+                signal.signal(number, before[number])

@@ -1,0 +1,173 @@
+"""The files of a run: written whole or not at all, read without TensorFlow.
+
+config.json · flags.cfg · metrics.jsonl (a line an epoch) · alphas.npz ([epochs, E, K] per cell type) ·
+checkpoints/*.npz · tensorboard/ · genotype.json · genotype.txt
+"""
+
+import json
+import os
+import pathlib
+import re
+import zipfile
+import zlib
+
+import numpy as np
+
+from rdarts_tf.errors import UserError
+
+_CHECKPOINT = re.compile(r"epoch_(\d+)_step_(\d+)\.npz")
+
+
+class RunDirError(UserError):
+    """The run directory cannot be used as asked; the message is one sentence with the remedy."""
+
+
+class RunDir:
+    """A run directory.
+
+    Args:
+        path: need not exist.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.tensorboard = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
+
+    def create(self):
+        """Makes the directory.
+
+        Raises:
+            RunDirError: it cannot be made or written.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            for unfinished in (*self.path.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")):
+                unfinished.unlink()
+            probe = self.path / f".write_test_{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise RunDirError(
+                f"cannot write to run directory {self.path}: {error.strerror}; choose another --run_dir"
+            ) from error
+
+    def write_json(self, name, value):
+        self.write_text(name, json.dumps(value, indent=1) + "\n")
+
+    def write_text(self, name, text):
+        _write(self.path / name, lambda file: file.write(text.encode()))
+
+    def read_json(self, name):
+        """The content of a JSON file, or None if there is none.
+
+        Raises:
+            RunDirError: the file is not JSON.
+        """
+        path = self.path / name
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except (ValueError, NotADirectoryError) as error:
+            raise RunDirError(
+                f"{path} is damaged: {error}; use --overwrite to start anew"
+            ) from error
+
+    def append_metrics(self, row):
+        """Adds an epoch's numbers; the file always holds whole lines."""
+        self._write_metrics([*self.read_metrics(), row])
+
+    def read_metrics(self):
+        """One dict per finished epoch."""
+        path = self.path / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def read_alphas(self):
+        """{cell type: [epochs, E, K]}."""
+        path = self.path / "alphas.npz"
+        return load_npz(path) if path.exists() else {}
+
+    def append_alphas(self, alphas):
+        """Adds an epoch's {cell type: [E, K]}."""
+        old = self.read_alphas()
+        new = {t: np.concatenate((old.get(t, a[None][:0]), a[None])) for t, a in alphas.items()}
+        save_npz(self.path / "alphas.npz", new)
+
+    def truncate(self, num_epochs):
+        """Forgets metrics and alphas of all epochs but the first `num_epochs`."""
+        self._write_metrics(self.read_metrics()[:num_epochs])
+        if alphas := self.read_alphas():
+            save_npz(self.path / "alphas.npz", {t: a[:num_epochs] for t, a in alphas.items()})
+
+    def _write_metrics(self, rows):
+        self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def save_checkpoint(self, arrays, *, epoch, step=0):
+        """Writes {name: array}, the state after `step` steps of `epoch`."""
+        save_npz(self.checkpoints / f"epoch_{epoch:04d}_step_{step:06d}.npz", arrays)
+
+    def list_checkpoints(self):
+        """[((epoch, step), path)], newest first."""
+        matches = [(_CHECKPOINT.fullmatch(p.name), p) for p in self.checkpoints.glob("*.npz")]
+        found = [((int(m[1]), int(m[2])), path) for m, path in matches if m]
+        return sorted(found, reverse=True)
+
+    def load_newest_checkpoint(self, warn):
+        """((epoch, step), {name: array}) of the newest readable checkpoint, or None.
+
+        Args:
+            warn: called with a sentence for each that cannot be read.
+        """
+        for position, path in self.list_checkpoints():
+            try:
+                return position, load_npz(path)
+            except (
+                OSError,
+                ValueError,
+                zipfile.BadZipFile,
+                zlib.error,
+                EOFError,
+                KeyError,
+            ) as error:
+                warn(f"checkpoint {path} is damaged ({error}); trying the one before it")
+        return None
+
+    def prune_checkpoints(self, *, keep, oldest_needed):
+        """Deletes all checkpoints but the `keep` newest (0: none) and those an epoch still needs."""
+        for (epoch, step), path in self.list_checkpoints()[keep:] if keep else []:
+            if epoch < oldest_needed or step > 0:
+                path.unlink()
+
+    def clear(self):
+        """Deletes what a search writes; other files stay."""
+        for name in ("config.json", "flags.cfg", "metrics.jsonl", "alphas.npz"):
+            (self.path / name).unlink(missing_ok=True)
+        for name in ("genotype.json", "genotype.txt"):
+            (self.path / name).unlink(missing_ok=True)
+        old = [path for _, path in self.list_checkpoints()]
+        for path in [*old, *self.tensorboard.glob("events.out.tfevents.*")]:
+            path.unlink()
+
+
+def save_npz(path, arrays):
+    _write(path, lambda file: np.savez(file, **arrays))
+
+
+def load_npz(path):
+    """{name: array}; every array is read and its checksum verified."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _write(path, write):
+    """Writes a file under another name and moves it into place when it is on disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,69 @@
+"""Searches an architecture: python -m rdarts_tf.search --space=s1 --dataset=cifar100."""
+
+import dataclasses
+import sys
+
+from absl import app, flags
+
+from rdarts_tf import config as config_lib
+from rdarts_tf.errors import UserError
+from rdarts_tf.run_dir import RunDir
+
+
+def main(argv):
+    try:
+        if len(argv) > 1:
+            raise UserError(f"unexpected argument {argv[1]!r}; flags look like --space=s1")
+        config = config_lib.from_flags(config_lib.SearchConfig)
+        run_dir = RunDir(flags.FLAGS.run_dir or config.default_run_dir())
+        if not flags.FLAGS.overwrite and _is_finished(config, run_dir):
+            print(f"{run_dir.path} is finished; --overwrite starts anew")
+            _report(run_dir)
+            return 0
+        return _search(config, run_dir, overwrite=flags.FLAGS.overwrite)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _is_finished(config, run_dir):
+    """Whether the run is complete; raises UserError if it is another one's directory."""
+    recorded = run_dir.read_json("config.json")
+    if recorded is None:
+        return False
+    if differing := config_lib.differences(config, recorded):
+        raise UserError(
+            f"{run_dir.path} holds a run with other flags: {', '.join(differing)}; choose another "
+            "--run_dir, or --overwrite"
+        )
+    return run_dir.read_json("genotype.json") is not None
+
+
+def _search(config, run_dir, *, overwrite):
+    from rdarts_tf import loop  # not earlier: TensorFlow takes seconds to load
+
+    run_dir.create()
+    try:
+        run = loop.SearchRun(config, run_dir, overwrite=overwrite)
+        run_dir.write_json("config.json", dataclasses.asdict(config))
+        run_dir.write_text("flags.cfg", config_lib.to_flags(config))
+        run.run()
+    except loop.Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_code
+    except loop.Diverged as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    _report(run_dir)
+    return 0
+
+
+def _report(run_dir):
+    print((run_dir.path / "genotype.txt").read_text().strip())
+    print(f"files:       {run_dir.path}")
+    print(f"TensorBoard: tensorboard --logdir={run_dir.tensorboard}")
+
+
+if __name__ == "__main__":
+    config_lib.define_flags(config_lib.SearchConfig)
+    app.run(lambda argv: sys.exit(main(argv)))
