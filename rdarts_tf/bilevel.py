@@ -1,18 +1,18 @@
-r"""Gradients of the architecture: min_alpha L_valid(w*(alpha), alpha), w* = argmin_w L_train(w, alpha).
+r"""Gradients of the architecture in min_alpha L_valid(w*(alpha), alpha), w* = argmin_w L_train(w, alpha).
 
 One weight step stands for the inner minimisation (Liu et al. 2019, eq. 6):
 
     w'(alpha) = w - xi (mu m + g + lambda w),   g = grad_w L_train(w, alpha)
 
-    grad_alpha L_valid(w'(alpha), alpha) = d - xi (d^2 L_train / d alpha d w) v                        (eq. 7)
+    grad_alpha L_valid(w'(alpha), alpha) = d - xi (d^2 L_train / d alpha d w) v           (eq. 7)
     with  d = partial_alpha L_valid(w', alpha)  and  v = grad_w' L_valid(w', alpha)
 
-`first_order` is d at w' = w. `exact` differentiates through w'(alpha). `finite_difference` replaces the product
-of the second term by a central difference (eq. 8), as the authors' code does.
+`first_order` is d at w' = w. `exact` differentiates through w'(alpha). `finite_difference` replaces
+the product of the second term by a central difference (eq. 8), as the authors' code does.
 
-Letters: w list of weight tensors, alpha list of architecture tensors, g, d, v as above, xi learning rate.
-A loss is a function (w, alpha) -> scalar. `all_mean` averages tensors over the replicas of a distribution
-strategy; each replica's losses are of its own part of the batch.
+Letters: w list of weight tensors, alpha list of architecture tensors, g, d, v as above, xi learning
+rate. A loss is a function (w, alpha) -> scalar. `all_mean` averages tensors over the replicas of a
+distribution strategy; each replica's losses are of its own part of the batch.
 """
 
 import tensorflow as tf
@@ -42,8 +42,8 @@ def exact(train_loss, valid_loss, w, alpha, *, weight_step, all_mean=identity):
             that all replicas take together.
     Returns:
         list of gradients, shaped as alpha.
-    Differs from: the authors' code, which uses `finite_difference`. Zela et al. 2020, eq. 10, leaves
-        momentum and weight decay out of w'.
+    Differs from: the authors' code, which uses `finite_difference`. Zela et al. 2020, eq. 10,
+        leaves momentum and weight decay out of w'.
     """
     with tf.GradientTape(watch_accessed_variables=False) as outer:
         outer.watch(alpha)
@@ -63,8 +63,8 @@ def finite_difference(
     w+- = w +- epsilon v,  epsilon = radius / ||v||_2.
 
     Args:
-        train_loss, valid_loss, w, alpha, weight_step, all_mean: as `exact`. `train_loss` may also be a
-            list of three, used at w, w+ and w-, which then differ in their random draws.
+        train_loss, valid_loss, w, alpha, weight_step, all_mean: as `exact`. `train_loss` may also
+            be a list of three, used at w, w+ and w-, which then differ in their random draws.
         xi: learning rate of the virtual step.
         radius: ||w+ - w||.
     Returns:

@@ -1,7 +1,7 @@
 """The configuration of a run, as a frozen dataclass, and the absl flags that fill it.
 
-The only file that reads flags. Names follow the authors' command line where users know them, defaults follow
-the paper.
+The only file that reads flags. Names follow the authors' command line where users know them,
+defaults follow the paper.
 """
 
 import dataclasses

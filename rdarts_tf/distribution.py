@@ -6,8 +6,9 @@ import tensorflow as tf
 def configure_runtime():
     """Settings of the whole process, before anything is traced.
 
-    No TensorFloat-32: its 10 bits are too few for the statistics of BatchNorm and for curvature. On CPU no
-    Grappler: on graphs of second derivatives it takes longer than tracing and gains nothing measurable.
+    No TensorFloat-32: its 10 bits are too few for the statistics of BatchNorm and for curvature. On
+    CPU no Grappler: on graphs of second derivatives it takes longer than tracing and gains nothing
+    measurable.
     """
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if not tf.config.list_physical_devices("GPU"):
@@ -18,8 +19,8 @@ def make_strategy(name):
     """The strategy that `--strategy` names.
 
     Args:
-        name: "one" (the first GPU, else the CPU), "mirrored" (all GPUs; without any, all logical CPUs),
-            or "auto" (mirrored with two or more GPUs).
+        name: "one" (the first GPU, else the CPU), "mirrored" (all GPUs; without any, all logical
+            CPUs), or "auto" (mirrored with two or more GPUs).
     """
     gpus = tf.config.list_logical_devices("GPU")
     if name == "auto":

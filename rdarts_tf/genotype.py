@@ -18,8 +18,8 @@ class Genotype:
     """Discrete cells.
 
     Attributes:
-        cells: {cell type: (primitive, state) pairs}; in image cells the pairs 2i and 2i + 1 enter node
-            i, strongest first; in recurrent cells pair i enters node i.
+        cells: {cell type: (primitive, state) pairs}; in image cells the pairs 2i and 2i + 1 enter
+            node i, strongest first; in recurrent cells pair i enters node i.
         concat: {cell type: states whose concatenation (recurrent: mean) is the output}.
     """
 
@@ -47,19 +47,20 @@ class Genotype:
 def derive(space, edge_weights):
     """The genotype of a relaxed architecture (Liu et al. 2019, sec. 2.4; the authors' code).
 
-    Each node keeps its two edges with the largest weight of any primitive but `none`, and on each its
-    strongest primitive but `none`; ties go to the lower state and to the first primitive. `noise` is
-    not excluded. Strongest edge first.
+    Each node keeps its two edges with the largest weight of any primitive but `none`, and on each
+    its strongest primitive but `none`; ties go to the lower state and to the first primitive.
+    `noise` is not excluded. Strongest edge first.
 
     Args:
         space: spaces.base.Space.
-        edge_weights: {cell type: [num_edges, num_ops]}, softmax over all primitives, `none` included.
+        edge_weights: {cell type: [num_edges, num_ops]}, softmax over all primitives, `none`
+        included.
     Returns:
         Genotype.
     Raises:
         ValueError: the weights are not finite, or have another shape than the space.
-    Differs from: the authors look `none` up by the state within the node instead of by the edge, which
-        is the same for their spaces.
+    Differs from: the authors look `none` up by the state within the node instead of by the edge,
+        which is the same for their spaces.
     """
     cells, concat = {}, {}
     for cell_type in space.cell_types:

@@ -1,8 +1,8 @@
 """Update rules in the DARTS convention, as pure functions of lists of tensors, and schedules.
 
-They follow PyTorch 0.3.1, which the authors used, and differ from keras.optimizers: the momentum buffer does
-not contain the learning rate, weight decay is added to the gradient after clipping, Adam's epsilon stands
-beside the uncorrected second moment.
+They follow PyTorch 0.3.1, which the authors used, and differ from keras.optimizers: the momentum
+buffer does not contain the learning rate, weight decay is added to the gradient after clipping,
+Adam's epsilon stands beside the uncorrected second moment.
 
 Letters: w weights, m momentum buffer or first moment, v second moment, g gradient.
 """

@@ -1,8 +1,8 @@
 """Plugins found by file name: `names("spaces")`, `load("methods", "darts_es(window=5)")`.
 
-A plugin is a module of one of the folders `spaces`, `methods`, `datasets`, `tasks`, or any importable
-module given by its dotted path (`my_package.my_space`). What a module must define is written in the
-`base` module of its folder.
+A plugin is a module of one of the folders `spaces`, `methods`, `datasets`, `tasks`, or any
+importable module given by its dotted path (`my_package.my_space`). What a module must define is
+written in the `base` module of its folder.
 """
 
 import ast

@@ -1,7 +1,7 @@
 """The files of a run: written whole or not at all, read without TensorFlow.
 
-config.json · flags.cfg · metrics.jsonl (a line an epoch) · alphas.npz ([epochs, E, K] per cell type) ·
-checkpoints/*.npz · tensorboard/ · genotype.json · genotype.txt
+config.json · flags.cfg · metrics.jsonl (a line an epoch) · alphas.npz ([epochs, E, K] per cell
+type) · checkpoints/*.npz · tensorboard/ · genotype.json · genotype.txt
 """
 
 import json

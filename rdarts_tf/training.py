@@ -1,7 +1,7 @@
 """Inner loops: blocks of search steps and of validation steps, each one tf.function.
 
-A block takes an iterator and runs many steps; what changes from epoch to epoch comes in as tensors, so that
-nothing is traced twice. Every replica gets the global batch and takes its part.
+A block takes an iterator and runs many steps; what changes from epoch to epoch comes in as tensors,
+so that nothing is traced twice. Every replica gets the global batch and takes its part.
 """
 
 import functools
@@ -245,8 +245,8 @@ class Search:
 def _scale(labels):
     """What turns a replica's sum over its part into a share of the mean over the global batch.
 
-    With it the mean over replicas of losses and gradients is that of the whole batch, also where the
-    parts differ in size.
+    With it the mean over replicas of losses and gradients is that of the whole batch, also where
+    the parts differ in size.
     """
     replicas = tf.distribute.get_replica_context().num_replicas_in_sync
     return replicas / tf.size(labels)

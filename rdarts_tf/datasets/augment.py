@@ -1,7 +1,7 @@
 """Augmentation of a batch as pure functions of (images, seed).
 
-Every function is stateless: the same [2] seed gives the same result, and each image of the batch gets
-its own draw. `Augmentation` applies them in the order of the authors' code.
+Every function is stateless: the same [2] seed gives the same result, and each image of the batch
+gets its own draw. `Augmentation` applies them in the order of the authors' code.
 """
 
 import dataclasses
@@ -12,8 +12,8 @@ import tensorflow as tf
 def random_crop(images, seed, *, padding):
     """Pads with `padding` black pixels on each side and cuts out a window of the old size.
 
-    The offsets (dy, dx) of each image are uniform over {0, ..., 2 * padding}^2; (padding, padding) is
-    the image itself. Zela et al. 2020, the authors' code.
+    The offsets (dy, dx) of each image are uniform over {0, ..., 2 * padding}^2; (padding, padding)
+    is the image itself. Zela et al. 2020, the authors' code.
 
     Args:
         images: [n, h, w, c], raw pixels (0 is black).
@@ -104,9 +104,9 @@ def cutout(images, seed, *, length, probability=1.0):
 class Augmentation:
     """Training and test transform of a data set.
 
-    In training: pad and crop the raw pixels, flip, scale and normalise, cut out. So padding is black,
-    -mean / std after normalisation, while cutout leaves 0, the mean colour. Zela et al. 2020, the
-    authors' code.
+    In training: pad and crop the raw pixels, flip, scale and normalise, cut out. So padding is
+    black, -mean / std after normalisation, while cutout leaves 0, the mean colour. Zela et al.
+    2020, the authors' code.
 
     Args:
         mean, std: per channel, of images in [0, 1].

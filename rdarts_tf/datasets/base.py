@@ -1,8 +1,8 @@
 """What a data set is, how the search splits it, and the pipelines that feed an epoch.
 
-Images are decoded once and stay in memory as uint8. An epoch is a pure function of (seed, epoch): each
-step gathers its rows, augments them as one batch and is reproducible bit for bit, so a run that was
-killed continues at `first_step` with the batches it would have seen.
+Images are decoded once and stay in memory as uint8. An epoch is a pure function of (seed, epoch):
+each step gathers its rows, augments them as one batch and is reproducible bit for bit, so a run
+that was killed continues at `first_step` with the batches it would have seen.
 """
 
 import dataclasses
@@ -199,8 +199,8 @@ def search_epoch(train, valid, *, batch_size, augment, seed, epoch, first_step=0
     """One epoch of the search: each step has a training batch and a validation batch.
 
     The training split is freshly permuted and its last batch may be partial. Each validation batch
-    is a fresh draw of exactly `batch_size` distinct images. Both are augmented. Zela et al. 2020, the
-    authors' code.
+    is a fresh draw of exactly `batch_size` distinct images. Both are augmented. Zela et al. 2020,
+    the authors' code.
 
     Args:
         train, valid: Splits.
@@ -263,7 +263,8 @@ def test_epoch(split, *, batch_size, augment, seed=None, epoch=0):
     Args:
         augment: `augment.Augmentation`.
         seed: None: `augment.test`, that is, normalise only. An integer: the training augmentation,
-            drawn from (seed, epoch), with which the authors' code scores the search validation split.
+            drawn from (seed, epoch), with which the authors' code scores the search validation
+            split.
         epoch: integer.
     Returns:
         tf.data.Dataset of (images float32 [b, h, w, c], labels int32 [b]), b unknown to the trace.

@@ -17,8 +17,8 @@ def load(*, data_dir=None):
     Args:
         data_dir: not read; the images are part of scikit-learn.
     Returns:
-        base.Dataset. Crops pad 1 pixel, since 4 would be half of the image, and nothing is mirrored,
-        since a mirrored digit is not a digit.
+        base.Dataset. Crops pad 1 pixel, since 4 would be half of the image, and nothing is
+        mirrored, since a mirrored digit is not a digit.
     """
     del data_dir
     digits = sklearn_datasets.load_digits()

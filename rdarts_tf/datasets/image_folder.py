@@ -1,7 +1,7 @@
 """Your own images, one folder per class: `image_folder(PATH)`, `image_folder(PATH, size=32)`.
 
     PATH/train/CLASS/*.png  and  PATH/test/CLASS/*.png      (test may be called val or validation)
-    PATH/CLASS/*.png                                        (every fifth image of a class is for test)
+    PATH/CLASS/*.png                                   (every fifth image of a class is for test)
 
 Files may end in .png .jpg .jpeg .bmp .gif; of an animation the first frame counts.
 """
@@ -21,7 +21,8 @@ _TEST_FOLDERS = ("test", "val", "validation")
 def load(path, *, data_dir=None, size=None, channels=None, crop_padding=4, flip=True):
     """Loads a folder of images, statistics measured on its training part.
 
-    Training images are put into one fixed random order, so that both search splits have every class.
+    Training images are put into one fixed random order, so that both search splits have every
+    class.
 
     Args:
         path: of the folder; if relative, then to `data_dir`.

@@ -45,7 +45,8 @@ def read(name, *, data_dir=None, size=None):
         (train, test, class_names): two base.Splits and a tuple of strings.
     Raises:
         base.DatasetError: as `load`.
-    Differs from: the authors use the order of the original archive; TFDS stores a fixed random order.
+    Differs from: the authors use the order of the original archive; TFDS stores a fixed random
+    order.
     """
     base.check_size(size)
     name = str(name)

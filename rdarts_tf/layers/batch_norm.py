@@ -1,11 +1,13 @@
 r"""Batch normalisation of a 1x1 convolution, folded into the convolution.
 
-With u [n, C] the input pixels, K [C, D] the kernel and z = u K, the statistics of z follow from those of u:
+With u [n, C] the input pixels, K [C, D] the kernel and z = u K, the statistics of z follow from
+those of u:
 
     mean(z) = mean(u) K          var(z)_d = (K^T cov(u) K)_dd
 
-so BN(z) = u (K * gain) + offset is a single matrix product and z is never stored: the layer keeps u only. The
-identity is exact, needs nothing but small matrices in second derivatives, and holds in any dtype.
+so BN(z) = u (K * gain) + offset is a single matrix product and z is never stored: the layer keeps u
+only. The identity is exact, needs nothing but small matrices in second derivatives, and holds in
+any dtype.
 """
 
 import keras
@@ -19,8 +21,8 @@ EPSILON = 1e-5
 def sums_over_pixels(u):
     """Sum of u and of u u^T.
 
-    The gradient is written out because automatic differentiation makes four passes over u of what is
-    one affine map, u (G + G^T) + 1 g^T.
+    The gradient is written out because automatic differentiation makes four passes over u of what
+    is one affine map, u (G + G^T) + 1 g^T.
 
     Args:
         u: [n, C].

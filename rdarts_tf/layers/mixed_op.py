@@ -14,8 +14,8 @@ class MixedOp(keras.layers.Layer):
         primitives: names, in the order of the edge weights.
         channels: C of input and output.
         stride: 1 or 2.
-        shared: {name: layer} of operations without trainable weights, filled and read, that all edges
-            from one state have in common; without it the edge owns all its operations.
+        shared: {name: layer} of operations without trainable weights, filled and read, that all
+            edges from one state have in common; without it the edge owns all its operations.
         batch_norm: keyword arguments of every BatchNorm.
     Raises:
         ValueError: unknown primitive.

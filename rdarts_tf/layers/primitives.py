@@ -1,10 +1,11 @@
 """The primitives of an edge (Liu et al. 2019, sec. 3; Zela et al. 2020, sec. 3) and `PRIMITIVES`, their table.
 
-A primitive maps x [N, H, W, C] to [N, ceil(H / stride), ceil(W / stride), C]. Layout and padding are those of
-the authors' PyTorch code: padding on both sides, so that stride 2 reads the pixels 0, 2, 4, ...
+A primitive maps x [N, H, W, C] to [N, ceil(H / stride), ceil(W / stride), C]. Layout and padding
+are those of the authors' PyTorch code: padding on both sides, so that stride 2 reads the pixels 0,
+2, 4, ...
 
-Every convolution starts with a ReLU. A node's ReLU is computed once for all the edges that leave it, hence
-by the caller: a primitive with `reads_relu` expects its input rectified already.
+Every convolution starts with a ReLU. A node's ReLU is computed once for all the edges that leave
+it, hence by the caller: a primitive with `reads_relu` expects its input rectified already.
 """
 
 import functools
@@ -33,8 +34,8 @@ def pad(x, margin, value=0):
 def inflate(kernel, dilation):
     """Dilates a kernel [k, k, C, 1] by zeros between its entries.
 
-    Dilated depthwise kernels of TensorFlow either cut x into phases or have wrong gradients, and refuse
-    strides; a larger kernel with zeros is right everywhere and faster on CPU.
+    Dilated depthwise kernels of TensorFlow either cut x into phases or have wrong gradients, and
+    refuse strides; a larger kernel with zeros is right everywhere and faster on CPU.
     """
     if dilation == 1:
         return kernel
@@ -62,8 +63,8 @@ class Primitive(keras.layers.Layer):
     Args:
         channels: C, of input and output.
         stride: 1 or 2.
-        affine: False in the supernet; True in derived networks: BatchNorm learns gamma and beta, and
-            pooling has no BatchNorm.
+        affine: False in the supernet; True in derived networks: BatchNorm learns gamma and beta,
+            and pooling has no BatchNorm.
         batch_norm: further keyword arguments of every BatchNorm.
     """
 

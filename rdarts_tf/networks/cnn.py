@@ -20,8 +20,8 @@ def reduction_cells(num_cells):
 class Supernet(keras.Model):
     """Stem, cells of mixed operations, global average pooling, dense classifier.
 
-    The architecture parameters are non-trainable variables, one [num_edges, num_ops] matrix per cell type,
-    shared by all cells of the type; `trainable_variables` are the network weights w.
+    The architecture parameters are non-trainable variables, one [num_edges, num_ops] matrix per
+    cell type, shared by all cells of the type; `trainable_variables` are the network weights w.
 
     Args:
         space: spaces.base.Space, or its fields as a dict.

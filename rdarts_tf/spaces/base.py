@@ -21,8 +21,8 @@ class Space:
 
     Attributes:
         name: how users call it.
-        primitives: {cell type: one tuple of primitive names per edge}, in the order of `edges` and of
-            the columns of alpha.
+        primitives: {cell type: one tuple of primitive names per edge}, in the order of `edges` and
+            of the columns of alpha.
         num_nodes: intermediate nodes of a cell; their outputs are concatenated.
         num_inputs: input states of a cell.
     Raises:
