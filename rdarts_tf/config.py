@@ -5,8 +5,9 @@ defaults follow the paper.
 """
 
 import dataclasses
+import sys
 
-from absl import flags
+from absl import app, flags
 
 from rdarts_tf import registry
 from rdarts_tf.errors import UserError
@@ -151,6 +152,25 @@ def define_flags(config_class):
             flags.DEFINE_string(field.name, field.default, text + _available(field.name))
     flags.DEFINE_string("run_dir", None, "default runs/<space>_<dataset>_<method>_s<seed>")
     flags.DEFINE_bool("overwrite", False, "start anew in a run directory that is in use")
+
+
+def run(main, config_class):
+    """Runs `main(argv)` of a CLI with the flags of a configuration and exits with its return code.
+
+    What cannot be parsed is one sentence and exit code 2, as any other error of the user.
+    """
+    define_flags(config_class)
+    for flag in flags.FLAGS.flags_by_module_dict()[__name__]:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # what --help shows
+
+    def parse(argv):
+        try:
+            return flags.FLAGS(argv)
+        except flags.Error as error:
+            print(f"error: {error}; --help lists the flags", file=sys.stderr)
+            sys.exit(2)
+
+    app.run(lambda argv: sys.exit(main(argv)), flags_parser=parse)
 
 
 def from_flags(config_class):

@@ -19,7 +19,7 @@ def clip_by_global_norm(g, max_norm):
         (clipped gradients, ||g|| before clipping).
     """
     norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(x)) for x in g]))
-    scale = tf.minimum(tf.ones_like(norm), tf.cast(max_norm, norm.dtype) / (norm + 1e-6))
+    scale = tf.minimum(tf.ones_like(norm), max_norm / (norm + 1e-6))
     return [scale * x for x in g], norm
 
 
@@ -45,7 +45,7 @@ def adam(w, m, v, g, *, step, learning_rate, beta_1, beta_2, weight_decay, epsil
         (w, m, v) after the step.
     """
     t = tf.cast(step, w[0].dtype)
-    b1, b2 = (tf.cast(b, w[0].dtype) for b in (beta_1, beta_2))
+    b1, b2 = beta_1, beta_2  # Python floats: a cast would round them to float32 first
     rate = learning_rate * tf.sqrt(1 - b2**t) / (1 - b1**t)
     g = [g_ + weight_decay * w_ for w_, g_ in zip(w, g, strict=True)]
     m = [b1 * m_ + (1 - b1) * g_ for m_, g_ in zip(m, g, strict=True)]

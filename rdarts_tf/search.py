@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from rdarts_tf import config as config_lib
 from rdarts_tf.errors import UserError
@@ -65,5 +65,4 @@ def _report(run_dir):
 
 
 if __name__ == "__main__":
-    config_lib.define_flags(config_lib.SearchConfig)
-    app.run(lambda argv: sys.exit(main(argv)))
+    config_lib.run(main, config_lib.SearchConfig)

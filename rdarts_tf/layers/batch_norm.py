@@ -95,46 +95,78 @@ class BatchNorm(keras.layers.Layer):
         Returns:
             [N, H, W, D].
         """
-        u = tf.reshape(x, (-1, x.shape[-1]))
+        u = tf.reshape(x, (-1, x.shape[-1]))  # [n, C]
         dtype = tf.float64 if x.dtype == tf.float64 else tf.float32
-        kernel = None if kernel is None else tf.cast(kernel, dtype)
-        if training:
-            mean, variance = self._batch_statistics(tf.cast(u, dtype), kernel)
-        else:
+        gamma, beta = self._affine(dtype, scale)
+        if not training:
             mean, variance = self.moving_mean[None], self.moving_variance[None]
-        gain = tf.math.rsqrt(variance + EPSILON)  # [1, D], as mean and variance
-        if self.affine:
-            gain *= tf.cast(self.gamma, dtype)
-        if scale is not None:
-            gain *= tf.cast(scale, dtype)
-        offset = tf.squeeze(-mean * gain, 0)
-        if self.affine:
-            offset += tf.cast(self.beta, dtype) * (1.0 if scale is None else scale)
-        if kernel is None:
-            y = u * tf.cast(gain, x.dtype)
+            gain, offset = _gain_and_offset(mean, variance, gamma, beta)
+            gain = gain if kernel is None else tf.cast(kernel, dtype) * gain
+        elif kernel is None:
+            gain, offset, *statistics = _fold_identity(*self._sums(tf.cast(u, dtype)), gamma, beta)
+            self._move(*statistics)
         else:
-            y = tf.matmul(u, tf.cast(kernel * gain, x.dtype))
+            sums, kernel = self._sums(tf.cast(u, dtype)), tf.cast(kernel, dtype)
+            gain, offset, *statistics = _fold(*sums, kernel, gamma, beta)
+            self._move(*statistics)
+        gain = tf.cast(gain, x.dtype)
+        y = u * gain if kernel is None else tf.matmul(u, gain)
         return _reshape_like(tf.nn.bias_add(y, tf.cast(offset, x.dtype)), x)
 
-    def _batch_statistics(self, u, kernel):
-        """Mean and biased variance [1, D] of u [n, C] K over the batch; updates the moving ones."""
-        total, outer = sums_over_pixels(u)
-        count = tf.cast(tf.size(u), u.dtype) / u.shape[-1]
-        if self.synchronized:
-            total, outer, count = _sum_over_replicas((total, outer, count))
-        if kernel is None:
-            mean, square = total / count, tf.linalg.diag_part(outer)[None] / count
-        else:
-            mean = tf.matmul(total / count, kernel)
-            square = tf.reduce_sum(kernel * tf.matmul(outer / count, kernel), 0, keepdims=True)
-        variance = tf.nn.relu(square - tf.square(mean))
-        self._move(self.moving_mean, mean)
-        self._move(self.moving_variance, variance * (count / tf.maximum(count - 1, 1)))
-        return mean, variance
+    def _affine(self, dtype, scale):
+        """gamma and beta times `scale`: scalars, or [D] if the layer learns them."""
+        scale = tf.ones((), dtype) if scale is None else tf.cast(scale, dtype)
+        if not self.affine:
+            return scale, tf.zeros((), dtype)
+        return tf.cast(self.gamma, dtype) * scale, tf.cast(self.beta, dtype) * scale
 
-    def _move(self, moving, batch):
-        batch = tf.cast(tf.squeeze(batch, 0), moving.dtype)
-        moving.assign_add((1 - MOMENTUM) * (batch - moving))
+    def _sums(self, u):
+        """Sum of u, of u u^T, and number of pixels; of all replicas if synchronised."""
+        sums = (*sums_over_pixels(u), tf.cast(tf.size(u), u.dtype) / u.shape[-1])
+        return _sum_over_replicas(sums) if self.synchronized else sums
+
+    def _move(self, mean, variance):
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign_add((1 - MOMENTUM) * (tf.cast(batch, moving.dtype) - moving))
+
+
+# Functions: their dozen operations on small matrices, and those of their first and second derivatives,
+# are traced once per shape instead of once per layer.
+@tf.function(autograph=False)
+def _fold(total, outer, count, kernel, gamma, beta):
+    """What turns u into gamma BN(u K) + beta.
+
+    Args:
+        total, outer, count: sums of u [1, C], of u u^T [C, C], number of pixels.
+        kernel: K [C, D].
+        gamma, beta: [D] or scalar.
+    Returns:
+        (K gain [C, D], offset [D], mean [D], unbiased variance [D]).
+    """
+    mean = tf.matmul(total / count, kernel)
+    square = tf.reduce_sum(kernel * tf.matmul(outer / count, kernel), axis=0, keepdims=True)
+    gain, *others = _from_moments(mean, square, count, gamma, beta)
+    return (kernel * gain, *others)
+
+
+@tf.function(autograph=False)
+def _fold_identity(total, outer, count, gamma, beta):
+    """As `_fold` with K = 1, but gain [1, D] instead of a kernel."""
+    square = tf.linalg.diag_part(outer)[None] / count
+    return _from_moments(total / count, square, count, gamma, beta)
+
+
+def _from_moments(mean, square, count, gamma, beta):
+    variance = tf.nn.relu(square - tf.square(mean))  # rounding can make it negative
+    gain, offset = _gain_and_offset(mean, variance, gamma, beta)
+    unbiased = variance * (count / tf.maximum(count - 1, 1))
+    return gain, offset, tf.squeeze(mean, 0), tf.squeeze(unbiased, 0)
+
+
+def _gain_and_offset(mean, variance, gamma, beta):
+    """BN(z) = gain z + offset: gain [1, D], offset [D]."""
+    gain = gamma * tf.math.rsqrt(variance + EPSILON)
+    return gain, beta - tf.squeeze(mean * gain, 0)
 
 
 def _reshape_like(y, x):

@@ -1,0 +1,40 @@
+"""Packaging of rdarts-tf."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "rdarts_tf/__init__.py").read_text())[1]
+
+setup(
+    name="rdarts-tf",
+    version=VERSION,
+    description="Robust differentiable architecture search (R-DARTS) in TensorFlow and Keras 3",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["rdarts_tf", "rdarts_tf.*"]),
+    package_data={"rdarts_tf": ["**/*.csv", "**/*.json"]},
+    # Lower bounds are what the tests ran with; TensorFlow and Keras change internals in minor versions.
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "tensorflow-datasets>=4.9.10,<4.10",
+        "tensorboard>=2.21,<2.22",
+        "absl-py>=2.5,<3",
+        "importlib_resources>=7.1,<8",
+        "matplotlib>=3.11,<4",
+        "numpy>=2.4,<3",
+        "scikit-learn>=1.9,<2",
+        "scipy>=1.17,<2",
+        "tqdm>=4.70,<5",
+    ],
+    extras_require={
+        "cuda": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "notebooks": ["ipykernel>=7,<8", "nbclient>=0.10,<1"],
+        "test": ["pytest>=9.0,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17.6,<0.18"],
+    },
+)

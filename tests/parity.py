@@ -1,0 +1,441 @@
+"""Compares this package with numbers of the authors' implementation, in float64.
+
+    python tests/parity.py FILE...
+
+prints a line per quantity and exits with 1 if one is out of tolerance, with 2 if a file is unusable.
+
+A file holds weights, batches and what the authors' PyTorch code computed from them, NCHW and OIHW.
+Errors are relative to the largest entry of the reference tensor; a quantity of many tensors reports
+the worst one. Everything runs eagerly: tracing costs more than the few calls of each function.
+
+Not compared: `hessian/*`; `steps_torch2_adam/*`, another Adam; `steps*/bn_final`, which counts the
+passes of the authors' alpha step, ours leaves the statistics of BatchNorm alone.
+"""
+
+import itertools
+import json
+import pathlib
+import sys
+import zipfile
+
+import numpy as np
+import tensorflow as tf
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from rdarts_tf import bilevel, genotype, optimizers
+from rdarts_tf.layers.primitives import FactorizedReduce, Noise
+from rdarts_tf.networks.cnn import Supernet, reduction_cells
+from rdarts_tf.spaces.base import Space, edges
+from rdarts_tf.tasks.classification import cross_entropy
+
+TYPES = ("normal", "reduce")
+
+# Both sides compute in float64 and differ in the order of their sums: 1e-14 where measured. The
+# moving variances lose a digit more, ours are differences of squares.
+FORWARD = 1e-11
+GRADIENT = 1e-11
+# Two gradients, each rounded to 1e-15, are subtracted and divided by 2 R, R about 0.01.
+DIFFERENCE = 1e-10
+# The same with R about 1e-7: 1e-15 / 1e-7, and as much again from the rounding of w + R v.
+TINY_DIFFERENCE = 1e-6
+# Differences of the first step grow through three; Adam divides small gradients by their size.
+STEPS = 1e-10
+
+
+class Fixture:
+    """A parity file and the network that it describes, with its weights and alphas.
+
+    Attributes:
+        w, alpha: lists of tensors, in the order of `paths` and of TYPES.
+        paths: names of the weights in the file, in the order of `net.trainable_variables`.
+    Raises:
+        ValueError, KeyError: the file and the network do not describe the same parameters.
+    """
+
+    def __init__(self, path):
+        with np.load(path, allow_pickle=False) as file:
+            self.arrays = dict(file)
+        self.meta = json.loads(str(self.arrays["meta"]))
+        self.net = self._network()
+        names = dict(_weights(self.net))
+        by_id = {id(variable): name for name, (variable, _) in names.items()}
+        self.paths = [by_id[id(v)] for v in self.net.trainable_variables]
+        self._layouts = {name: layout for name, (_, layout) in names.items()}
+        in_file = {key.removeprefix("param/") for key in self.arrays if key.startswith("param/")}
+        if in_file != set(self.paths):
+            raise ValueError(f"weights of one side only: {sorted(in_file ^ set(self.paths))[:3]}")
+        self.w = self.tensors("param")
+        self.alpha = [tf.constant(a) for a in self.of_types("alpha")]
+        self._inject_noise()
+        for v, value in zip(self.net.trainable_variables, self.w, strict=True):
+            v.assign(value)  # raises where a shape is wrong
+
+    def _network(self):
+        meta = self.meta
+        primitives = {t: tuple(map(tuple, meta[f"primitives_{t}"])) for t in TYPES}
+        if list(meta["reduction_cells"]) != reduction_cells(meta["layers"]):
+            raise ValueError(f"reduction cells {meta['reduction_cells']} are not ours")
+        net = Supernet(
+            Space(meta["space"], primitives, meta["steps"]),
+            meta["num_classes"],
+            channels=meta["C"],
+            num_cells=meta["layers"],
+            stem_multiplier=meta["stem_multiplier"],
+            dtype="float64",
+        )
+        net.build((None, meta["image"], meta["image"], 3))
+        return net
+
+    def _inject_noise(self):
+        """Each noise operation returns the file's tensor instead of a fresh draw."""
+        for path, op in _operations(self.net):
+            if isinstance(op, Noise):
+                fixed = self.arrays[f"noise/{path}"]
+                op.call = _fixed_noise(tf.constant(_nhwc(fixed), tf.float64))
+
+    def tensors(self, prefix):
+        """The file's tensors `prefix`/<path> in our layout and order."""
+        arrays = [self._layouts[path](self.arrays[f"{prefix}/{path}"]) for path in self.paths]
+        return [tf.constant(a) for a in arrays]
+
+    def of_types(self, prefix):
+        return [self.arrays[f"{prefix}/{t}"] for t in TYPES]
+
+    def batch(self, name):
+        labels = tf.constant(self.arrays[f"data/{name}_y"])
+        return tf.constant(_nhwc(self.arrays[f"data/{name}_x"])), labels
+
+    def statistics(self):
+        """Moving averages of a network that has seen nothing, and the alphas: what is not w."""
+        return [v.value for v in self.net.non_trainable_variables]
+
+    def forward(self, w, alpha, images, *, statistics=None, training=True):
+        """(logits, moved statistics)."""
+        edge_weights = dict(zip(TYPES, map(tf.nn.softmax, alpha), strict=True))
+        statistics = self.statistics() if statistics is None else statistics
+        return self.net.stateless_call(
+            w, statistics, images, edge_weights=edge_weights, training=training
+        )
+
+    def loss(self, name):
+        """(w, alpha) -> loss of the batch `name`, BatchNorm in training mode."""
+        images, labels = self.batch(name)
+        return lambda w, a: tf.reduce_mean(cross_entropy(self.forward(w, a, images)[0], labels))
+
+    def sgd(self, w, m, g):
+        meta = self.meta
+        return optimizers.sgd(
+            w,
+            m,
+            g,
+            learning_rate=meta["eta"],
+            momentum=meta["sgd_momentum"],
+            weight_decay=meta["weight_decay"],
+        )
+
+    def bilevel_arguments(self, w, alpha, m):
+        """What all three gradients of `bilevel` take, as keyword arguments."""
+        return {
+            "train_loss": self.loss("train"),
+            "valid_loss": self.loss("valid"),
+            "w": w,
+            "alpha": alpha,
+            "weight_step": lambda w, g: self.sgd(w, m, g)[0],
+        }
+
+
+def check(path):
+    """Compares all that `path` holds.
+
+    Returns:
+        list of (quantity, worst relative error, tolerance).
+    """
+    fixture = Fixture(path)
+    return list(itertools.chain.from_iterable(group(fixture) for group in GROUPS))
+
+
+def forward(f):
+    """Logits, losses, activations and the statistics of BatchNorm."""
+    a = f.arrays
+    with _recorded(f.net) as outputs:
+        (images, labels), valid = f.batch("train"), f.batch("valid")
+        logits, moved = f.forward(f.w, f.alpha, images)
+        activations = [(f"activation_train/{n}", _nchw(y)) for n, y in outputs.items()]
+    yield "logits_train", _error(logits, a["logits_train"]), FORWARD
+    yield "loss_train", _error(_mean_loss(logits, labels), a["loss_train"]), FORWARD
+    yield "activation_train", _worst((y, a[key]) for key, y in activations), FORWARD
+    logits, _ = f.forward(f.w, f.alpha, valid[0])
+    yield "logits_valid", _error(logits, a["logits_valid"]), FORWARD
+    yield "loss_valid", _error(_mean_loss(logits, valid[1]), a["loss_valid"]), FORWARD
+    prefix = "bn_after_one_train_forward/"
+    by_path = _statistics(f.net, moved)
+    pairs = ((by_path[k.removeprefix(prefix)], a[k]) for k in a if k.startswith(prefix))
+    yield "bn_after_one_train_forward", _worst(pairs), FORWARD
+    logits, _ = f.forward(f.w, f.alpha, valid[0], statistics=moved, training=False)
+    yield "logits_valid_evalmode", _error(logits, a["logits_valid_evalmode"]), FORWARD
+    loss = _mean_loss(logits, valid[1])
+    yield "loss_valid_evalmode", _error(loss, a["loss_valid_evalmode"]), FORWARD
+
+
+def gradients(f):
+    """First derivatives at w, alpha and the virtual weights."""
+    for name in ("train", "valid"):
+        _, g, g_alpha = _value_and_gradients(f.loss(name), f.w, f.alpha)
+        yield f"grad_{name}", _worst_of(g, f.tensors(f"grad_{name}")), GRADIENT
+        error = _worst_of(g_alpha, f.of_types(f"grad_{name}_alpha"))
+        yield f"grad_{name}_alpha", error, GRADIENT
+        if name == "train":
+            _, norm = optimizers.clip_by_global_norm(g, f.meta["grad_clip"])
+            yield "grad_train_norm", _error(norm, f.arrays["grad_train_norm"]), GRADIENT
+            virtual, _ = f.sgd(f.w, f.tensors("momentum"), g)
+            yield "unrolled", _worst_of(virtual, f.tensors("unrolled")), GRADIENT
+
+
+def second_order(f):
+    """Gradients through the virtual step, and their parts."""
+    a, eta, radius = f.arrays, f.meta["eta"], f.meta["fd_r"]
+    loss, v, direct = _value_and_gradients(f.loss("valid"), f.tensors("unrolled"), f.alpha)
+    norm = tf.linalg.global_norm(v)
+
+    def product(gradient):  # of the second derivative of L_train with v
+        return [(d - g) / eta for d, g in zip(direct, gradient, strict=True)]
+
+    def error(tensors, name):
+        return _worst_of(tensors, f.of_types(f"second_order/{name}"))
+
+    arguments = f.bilevel_arguments(f.w, f.alpha, f.tensors("momentum"))
+    exact = bilevel.exact(**arguments)
+    coarse = bilevel.finite_difference(**arguments, xi=eta, radius=radius)
+    fine = bilevel.finite_difference(**arguments, xi=eta, radius=1e-7)
+    stored = a["second_order/loss_valid_unrolled"]
+    yield "loss_valid_unrolled", _error(loss, stored), GRADIENT
+    yield "dalpha_direct", error(direct, "dalpha_direct"), GRADIENT
+    yield "fd_vector_norm", _error(norm, a["second_order/fd_vector_norm"]), GRADIENT
+    yield "fd_R", _error(radius / norm, a["second_order/fd_R"]), GRADIENT
+    yield "grad_exact", error(exact, "grad_exact"), GRADIENT
+    yield "hvp_exact", error(product(exact), "hvp_exact"), GRADIENT
+    yield "grad_fd", error(coarse, "grad_fd"), DIFFERENCE
+    yield "hvp_fd", error(product(coarse), "hvp_fd"), DIFFERENCE
+    yield "hvp_fd_r1e-7", error(product(fine), "hvp_fd_r1e-7"), TINY_DIFFERENCE
+
+
+def genotypes(f):
+    """The number of architectures derived differently; none may be."""
+    a = f.arrays
+    softmax = [tf.nn.softmax(x) for x in f.alpha]
+    yield "alpha_softmax", _worst_of(softmax, f.of_types("alpha_softmax")), FORWARD
+    yield "genotype", float(_derived(f, *f.alpha) != str(a["genotype"])), 0.0
+    draws = [a[f"genotype_draws/{key}"] for key in ("alpha_normal", "alpha_reduce", "genotype")]
+    wrong = sum(_derived(f, n, r) != str(text) for n, r, text in zip(*draws, strict=True))
+    yield "genotype_draws", float(wrong), 0.0
+
+
+def steps(f):
+    """Whole search steps with the authors' finite difference."""
+    options = {"xi": f.meta["eta"], "radius": f.meta["fd_r"]}
+    return _search(f, "steps", bilevel.finite_difference, options)
+
+
+def steps_first_order(f):
+    return _search(f, "steps_first_order", bilevel.first_order, {})
+
+
+GROUPS = (forward, gradients, second_order, genotypes, steps, steps_first_order)
+
+
+def _search(f, name, alpha_gradient, options):
+    """Adam on alpha, then clipped SGD on w, always on the same two batches."""
+    w, m, alpha, stored = f.w, f.tensors("momentum"), f.alpha, f.arrays
+    adam_m = adam_v = [tf.zeros_like(a) for a in alpha]
+    pairs = {key: [] for key in ("arch_grad", "alpha", "train_loss", "train_grad_norm_before_clip")}
+    for t in range(f.meta["nsteps"]):
+        g_alpha = alpha_gradient(**f.bilevel_arguments(w, alpha, m), **options)
+        alpha, adam_m, adam_v = _adam(f.meta, alpha, adam_m, adam_v, g_alpha, step=t + 1)
+        loss, g, _ = _value_and_gradients(f.loss("train"), w, alpha)
+        g, norm = optimizers.clip_by_global_norm(g, f.meta["grad_clip"])
+        w, m = f.sgd(w, m, g)
+        for key, tensors in (("arch_grad", g_alpha), ("alpha", alpha)):
+            references = [stored[f"{name}/{key}_{cell_type}"][t] for cell_type in TYPES]
+            pairs[key] += zip(tensors, references, strict=True)
+        for key, value in (("train_loss", loss), ("train_grad_norm_before_clip", norm)):
+            pairs[key] += [(value, stored[f"{name}/{key}"][t])]
+    for key, values in pairs.items():
+        yield f"{name}/{key}", _worst(values), STEPS
+    yield f"{name}/param_final", _worst_of(w, f.tensors(f"{name}/param_final")), STEPS
+    key = f"{name}/loss_valid_final_trainmode"
+    yield key, _error(f.loss("valid")(w, alpha), stored[key]), STEPS
+
+
+def _adam(meta, alpha, m, v, g, *, step):
+    return optimizers.adam(
+        alpha,
+        m,
+        v,
+        g,
+        step=step,
+        learning_rate=meta["arch_learning_rate"],
+        beta_1=meta["arch_betas"][0],
+        beta_2=meta["arch_betas"][1],
+        weight_decay=meta["arch_weight_decay"],
+        epsilon=meta["arch_adam_eps"],
+    )
+
+
+def _derived(f, *alpha):
+    edge_weights = {t: tf.nn.softmax(a).numpy() for t, a in zip(TYPES, alpha, strict=True)}
+    return str(genotype.derive(f.net.space, edge_weights))
+
+
+def _value_and_gradients(loss, w, alpha):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([w, alpha])
+        value = loss(w, alpha)
+    return value, *tape.gradient(value, (w, alpha), unconnected_gradients="zero")
+
+
+def _mean_loss(logits, labels):
+    return tf.reduce_mean(cross_entropy(logits, labels))
+
+
+def _error(value, reference):
+    value, reference = np.asarray(value), np.asarray(reference)
+    if value.shape != reference.shape:
+        raise ValueError(f"shape {value.shape}, the file's is {reference.shape}")
+    return float(np.abs(value - reference).max() / (np.abs(reference).max() or 1.0))
+
+
+def _worst(pairs):
+    return float(np.max([_error(value, reference) for value, reference in pairs]))  # keeps NaN
+
+
+def _worst_of(values, references):
+    return _worst(zip(values, references, strict=True))
+
+
+class _recorded:
+    """While it is entered, {name: output} of the stem and of the cells."""
+
+    def __init__(self, net):
+        self.layers = {"stem": net.stem_bn} | {f"cell{c}": x for c, x in enumerate(net.cells)}
+
+    def __enter__(self):
+        outputs = {}
+        for name, layer in self.layers.items():
+            layer.call = _recording(layer.call, outputs, name)
+        return outputs
+
+    def __exit__(self, *_):
+        for layer in self.layers.values():
+            del layer.call
+
+
+def _recording(call, outputs, name):
+    def recording(*args, **kwargs):
+        outputs[name] = call(*args, **kwargs)
+        return outputs[name]
+
+    return recording
+
+
+def _fixed_noise(sample):
+    def call(x, scale=None, seed=None, training=False):
+        return sample if scale is None else scale * sample
+
+    return call
+
+
+# The file's layouts, and how they become ours.
+def _nhwc(x):
+    return x.transpose(0, 2, 3, 1)
+
+
+def _nchw(x):
+    return np.asarray(x).transpose(0, 3, 1, 2)
+
+
+def _full(kernel):  # OIHW -> HWIO
+    return kernel.transpose(2, 3, 1, 0)
+
+
+def _depthwise(kernel):  # C1HW -> HWC1
+    return kernel.transpose(2, 3, 0, 1)
+
+
+def _pointwise(kernel):  # OI11 -> IO
+    return kernel[:, :, 0, 0].T
+
+
+KERNELS = {  # attribute of a primitive: (name in the file, layout)
+    "dw": ("dw", _depthwise),
+    "dw_1": ("dw_1", _depthwise),
+    "dw_2": ("dw_2", _depthwise),
+    "pw": ("pw", _pointwise),
+    "pw_1": ("pw_1", _pointwise),
+    "pw_2": ("pw_2", _pointwise),
+    "kernel": ("conv", _pointwise),
+    "kernel_1": ("conv_1", _pointwise),
+    "kernel_2": ("conv_2", _pointwise),
+}
+
+
+def _operations(net):
+    """(path in the file, operation), preprocessing included; edges may share an operation."""
+    for c, cell in enumerate(net.cells):
+        for name in ("preprocess0", "preprocess1"):
+            op = getattr(cell, name)
+            kind = "factorized_reduce" if isinstance(op, FactorizedReduce) else "relu_conv_bn"
+            yield f"cell{c}/{name}/{kind}", op
+        for e, (node, state) in enumerate(edges(cell.num_nodes)):
+            mixed_op = cell.mixed_ops[e]
+            for k, (name, op) in enumerate(zip(mixed_op.primitives, mixed_op.ops, strict=True)):
+                yield f"cell{c}/edge{e:02d}_node{node}_from{state}/op{k}_{name}", op
+
+
+def _weights(net):
+    """(path in the file, (variable, layout))."""
+    yield "stem/conv/kernel", (net.stem_kernel, _full)
+    yield "stem/bn/gamma", (net.stem_bn.gamma, np.asarray)
+    yield "stem/bn/beta", (net.stem_bn.beta, np.asarray)
+    yield "classifier/weight", (net.dense_kernel, np.transpose)
+    yield "classifier/bias", (net.dense_bias, np.asarray)
+    for path, op in _operations(net):
+        for attribute, (name, layout) in KERNELS.items():
+            if hasattr(op, attribute):
+                yield f"{path}/{name}/kernel", (getattr(op, attribute), layout)
+
+
+def _statistics(net, values):
+    """{path in the file: moving average}, from `values` of the non-trainable variables."""
+    by_id = {id(v): x for v, x in zip(net.non_trainable_variables, values, strict=True)}
+    layers = {"stem/bn": net.stem_bn}
+    for path, op in _operations(net):
+        layers |= {f"{path}/{n}": getattr(op, n) for n in ("bn", "bn_1", "bn_2") if hasattr(op, n)}
+    means = {f"{path}/moving_mean": by_id[id(bn.moving_mean)] for path, bn in layers.items()}
+    return means | {
+        f"{path}/moving_var": by_id[id(bn.moving_variance)] for path, bn in layers.items()
+    }
+
+
+def main(paths):
+    if not paths:
+        print("usage: python tests/parity.py FILE...", file=sys.stderr)
+        return 2
+    failed = False
+    for path in paths:
+        try:
+            rows = check(path)
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            print(f"error: {path} is no usable parity file: {error}", file=sys.stderr)
+            return 2
+        print(path)
+        for quantity, error, tolerance in rows:
+            bad = not error <= tolerance  # NaN is bad, too
+            failed |= bad
+            print(f"  {quantity:46s} {error:8.1e} <= {tolerance:5.0e}  {'FAIL' if bad else 'ok'}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

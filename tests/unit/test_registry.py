@@ -1,0 +1,93 @@
+"""Specs, names and the sentences of unknown plugins."""
+
+import pytest
+
+from rdarts_tf import registry
+from rdarts_tf.config import SearchConfig
+from rdarts_tf.errors import UserError
+
+
+@pytest.mark.parametrize(
+    "spec, parsed",
+    [
+        ("s1", ("s1", [], {})),
+        (" s1 ", ("s1", [], {})),
+        ("s1()", ("s1", [], {})),
+        ("darts_es(window=5, ratio=0.75)", ("darts_es", [], {"window": 5, "ratio": 0.75})),
+        ("tfds(mnist)", ("tfds", ["mnist"], {})),
+        ("tfds('mnist', 3, split=train)", ("tfds", ["mnist", 3], {"split": "train"})),
+        ("image_folder(/data/shapes)", ("image_folder", ["/data/shapes"], {})),
+        ("image_folder(/data/a=b)", ("image_folder", ["/data/a=b"], {})),
+        ("m(sizes=[1, 2], pair=(3, 4))", ("m", [], {"sizes": [1, 2], "pair": (3, 4)})),
+        ("m(on=True, off=None)", ("m", [], {"on": True, "off": None})),
+        ("my_package.my_space", ("my_package.my_space", [], {})),
+    ],
+)
+def test_parse(spec, parsed):
+    assert registry.parse(spec) == parsed
+
+
+def test_values_are_not_evaluated():
+    assert registry.parse("m(print('x'))") == ("m", ["print('x')"], {})
+
+
+@pytest.mark.parametrize("spec", ["", "5x", "s1(", "s1)", "a b", "-s1"])
+def test_parse_refuses_other_forms(spec):
+    with pytest.raises(UserError, match="cannot read"):
+        registry.parse(spec)
+
+
+def test_names_are_the_modules_of_the_folder():
+    assert {"darts", "s1", "s2", "s3", "s4", "s5"} <= set(registry.names("spaces"))
+    assert "darts" in registry.names("methods")
+    assert {"cifar10", "digits", "tfds"} <= set(registry.names("datasets"))
+    for kind in registry.KINDS:
+        assert registry.names(kind) == sorted(registry.names(kind))
+        assert not {"base", "__init__", "augment"} & set(registry.names(kind))
+
+
+@pytest.mark.parametrize("kind", ["spaces", "methods"])
+def test_every_name_loads(kind):
+    attribute = {"spaces": "SPACE", "methods": "Method"}[kind]
+    for name in registry.names(kind):
+        module, args, kwargs = registry.load(kind, name)
+        assert hasattr(module, attribute)
+        assert (args, kwargs) == ([], {})
+
+
+def test_a_space_is_called_as_its_file():
+    for name in registry.names("spaces"):
+        assert registry.load("spaces", name)[0].SPACE.name == name
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    known = ", ".join(registry.names("spaces"))
+    with pytest.raises(UserError) as caught:
+        registry.load("spaces", "s9(3)")
+    assert str(caught.value) == f"unknown space 's9'; there are: {known}"
+
+
+def test_base_is_no_plugin():
+    with pytest.raises(UserError, match="unknown method 'base'"):
+        registry.load("methods", "base")
+
+
+def test_a_space_outside_the_package(tmp_path, monkeypatch):
+    folder = tmp_path / "outside_spaces"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "mine.py").write_text(
+        "from rdarts_tf.spaces.base import uniform\n"
+        "SPACE = uniform('mine', ('none', 'skip_connect'), num_nodes=3)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    module, args, kwargs = registry.load("spaces", "outside_spaces.mine(2, a=b)")
+    assert module.SPACE.name == "mine"
+    assert (args, kwargs) == ([2], {"a": "b"})
+    space = SearchConfig(space="outside_spaces.mine").make_space()
+    assert space.alpha_shape("normal") == (9, 2)
+
+
+def test_a_missing_module_is_named():
+    with pytest.raises(UserError, match="cannot import space 'no_such_package.mine'"):
+        registry.load("spaces", "no_such_package.mine")
