@@ -34,7 +34,7 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "notebooks": ["ipykernel>=7,<8", "nbclient>=0.10,<1"],
+        "notebooks": ["ipykernel>=7,<8", "nbclient>=0.10,<1", "nbformat>=5.10,<6"],
         "test": ["pytest>=9.0,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17.6,<0.18"],
     },
 )

@@ -105,18 +105,23 @@ class SearchConfig:
 
     def make_space(self):
         """The spaces.base.Space, with `nodes` nodes."""
-        space = registry.load("spaces", self.space)[0].SPACE
+        module, args, kwargs = _plugin("spaces", self.space, "SPACE")
+        if args or kwargs:
+            raise ConfigError(
+                f"space {self.space!r} takes no arguments; write --space={module.SPACE.name}"
+            )
+        space = module.SPACE
         return space if self.nodes is None else space.with_nodes(self.nodes)
 
     def make_method(self):
-        module, args, kwargs = registry.load("methods", self.method)
+        module, args, kwargs = _plugin("methods", self.method, "Method")
         try:
             return module.Method(*args, **kwargs)
         except TypeError as error:
             raise ConfigError(f"method {self.method!r} does not take that: {error}") from error
 
     def load_dataset(self):
-        module, args, kwargs = registry.load("datasets", self.dataset)
+        module, args, kwargs = _plugin("datasets", self.dataset, "load")
         try:
             return module.load(*args, data_dir=self.data_dir, **kwargs)
         except TypeError as error:
@@ -205,7 +210,7 @@ def check(config):
         )
     config.make_space()
     config.make_method()
-    registry.load("datasets", config.dataset)
+    _plugin("datasets", config.dataset, "load")
     return config
 
 
@@ -226,6 +231,14 @@ def differences(config, recorded):
         for name, value in dataclasses.asdict(config).items()
         if name not in FREE and value != recorded.get(name)
     ]
+
+
+def _plugin(kind, spec, attribute):
+    """registry.load, and a check that the module is such a plugin."""
+    module, args, kwargs = registry.load(kind, spec)
+    if not hasattr(module, attribute):
+        raise ConfigError(f"{kind[:-1]} {spec!r}: the module defines no {attribute}")
+    return module, args, kwargs
 
 
 def _text(value):

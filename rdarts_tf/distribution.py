@@ -7,11 +7,12 @@ def configure_runtime():
     """Settings of the whole process, before anything is traced.
 
     No TensorFloat-32: its 10 bits are too few for the statistics of BatchNorm and for curvature. On
-    CPU no Grappler: on graphs of second derivatives it takes longer than tracing and gains nothing
-    measurable.
+    CPU deterministic kernels, since a resumed run promises the same bits, and no Grappler: on
+    graphs of second derivatives it takes longer than tracing and gains nothing measurable.
     """
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 

@@ -104,9 +104,18 @@ def parse(text):
     """
     try:
         genotype = _from_json(text) if text.lstrip().startswith("{") else _from_call(text)
-    except (ValueError, SyntaxError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        SyntaxError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
         shown = text.strip()[:60]
         raise GenotypeError(f"cannot read a genotype from {shown!r}: {error}") from error
+    if not genotype.cells:
+        raise GenotypeError(f"no cell in the genotype {text.strip()[:60]!r}")
     for cell_type, pairs in genotype.cells.items():
         _check_states(cell_type, pairs, genotype.concat[cell_type])
     return genotype

@@ -2,7 +2,8 @@
 
 They follow PyTorch 0.3.1, which the authors used, and differ from keras.optimizers: the momentum
 buffer does not contain the learning rate, weight decay is added to the gradient after clipping,
-Adam's epsilon stands beside the uncorrected second moment.
+Adam couples L2; its epsilon stands beside the uncorrected second moment, as in
+Keras and unlike present-day PyTorch.
 
 Letters: w weights, m momentum buffer or first moment, v second moment, g gradient.
 """
@@ -44,9 +45,8 @@ def adam(w, m, v, g, *, step, learning_rate, beta_1, beta_2, weight_decay, epsil
     Returns:
         (w, m, v) after the step.
     """
-    t = tf.cast(step, w[0].dtype)
-    b1, b2 = beta_1, beta_2  # Python floats: a cast would round them to float32 first
-    rate = learning_rate * tf.sqrt(1 - b2**t) / (1 - b1**t)
+    t, b1, b2 = tf.cast(step, tf.float64), beta_1, beta_2  # 1 - b2^t has few digits in float32
+    rate = learning_rate * tf.cast(tf.sqrt(1 - b2**t) / (1 - b1**t), w[0].dtype)
     g = [g_ + weight_decay * w_ for w_, g_ in zip(w, g, strict=True)]
     m = [b1 * m_ + (1 - b1) * g_ for m_, g_ in zip(m, g, strict=True)]
     v = [b2 * v_ + (1 - b2) * tf.square(g_) for v_, g_ in zip(v, g, strict=True)]
@@ -62,8 +62,3 @@ def cosine(epoch, num_epochs, base, minimum=0.0):
         num_epochs: at which the rate would reach `minimum`.
     """
     return minimum + (base - minimum) * (1 + math.cos(math.pi * epoch / num_epochs)) / 2
-
-
-def linear_ramp(epoch, num_epochs, maximum):
-    """0 in the first epoch, `maximum` in the last: drop path in the search (Zela et al. 2020, sec. 5.1)."""
-    return maximum * epoch / max(num_epochs - 1, 1)

@@ -2,7 +2,8 @@
 
     python tests/parity.py FILE...
 
-prints a line per quantity and exits with 1 if one is out of tolerance, with 2 if a file is unusable.
+prints a line per quantity and exits with 1 if one is out of tolerance, with 2 if a file is
+unusable.
 
 A file holds weights, batches and what the authors' PyTorch code computed from them, NCHW and OIHW.
 Errors are relative to the largest entry of the reference tensor; a quantity of many tensors reports

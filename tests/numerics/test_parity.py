@@ -1,60 +1,191 @@
 """The authors' numbers, in float64; `python tests/parity.py FILE` prints them for any such file."""
 
+import json
 import pathlib
+import subprocess
+import sys
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
+from rdarts_tf import registry
+from rdarts_tf.spaces.base import edges
 from tests import parity
 
 DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
+S1, S2 = (DATA / f"supernet_{space}.npz" for space in ("s1", "s2"))
 
 
-@pytest.mark.parametrize("space", ["s1", "s2"])
-def test_equals_the_authors_implementation(space):
-    rows = parity.check(DATA / f"supernet_{space}.npz")
-    assert len(rows) >= 30
+@pytest.fixture(scope="module", params=[S1, S2], ids=lambda path: path.stem)
+def rows(request):
+    return parity.check(request.param)
+
+
+def test_equals_the_authors_implementation(rows):
     assert not [row for row in rows if not row[1] <= row[2]]
 
 
-def test_a_wrong_weight_is_noticed():
-    fixture = parity.Fixture(DATA / "supernet_s1.npz")
-    fixture.w[0] += 1e-6
-    errors = {name: error for name, error, tolerance in parity._forward(fixture)}
-    assert errors["logits_train"] > 1e-9
+def test_compares_every_kind_of_quantity(rows):
+    names = {quantity for quantity, _, _ in rows}
+    assert len(names) == len(rows) == 38
+    assert {"logits_train", "grad_exact", "grad_fd", "steps/alpha", "genotype_draws"} <= names
+    assert all(tolerance <= 1e-8 for name, _, tolerance in rows if name != "hvp_fd_r1e-7")
 
 
-def test_noise_operations_return_the_tensors_of_the_file(tmp_path):
-    """An s4-like file of our own making: only the keys and the layout are under test."""
-    import json
+def failures(group, fixture):
+    return {name for name, error, tolerance in group(fixture) if not error <= tolerance}
 
-    import numpy as np
 
-    from rdarts_tf.layers.primitives import Noise
-    from rdarts_tf.spaces.base import edges
-    from rdarts_tf.spaces.s4 import SPACE
+def test_one_wrong_weight_is_noticed():
+    fixture = parity.Fixture(S1)
+    kernel = fixture.w[7].numpy()
+    kernel.flat[3] *= 1 + 1e-6
+    fixture.w[7] = tf.constant(kernel)
+    assert {"logits_train", "logits_valid", "loss_train"} <= failures(parity.forward, fixture)
 
-    arrays = dict(np.load(DATA / "supernet_s2.npz"))
+
+def test_a_wrong_momentum_is_noticed_in_the_virtual_step_only():
+    fixture = parity.Fixture(S1)
+    fixture.meta["sgd_momentum"] = 0.9 + 1e-6
+    assert failures(parity.gradients, fixture) == {"unrolled"}
+
+
+def test_exact_and_finite_difference_are_told_apart():
+    fixture = parity.Fixture(S1)
+    for cell_type in parity.TYPES:
+        exact = fixture.arrays[f"second_order/grad_exact/{cell_type}"]
+        fixture.arrays[f"second_order/grad_fd/{cell_type}"] = exact
+    assert failures(parity.second_order, fixture) == {"grad_fd"}
+
+
+# Files of our own making in the layout of S3 and S4; their weights come from S2.
+def write_as(space, path, *, alphas=None, seed=0):
+    """Writes S2's weights and batches as a file with the primitives of `space`.
+
+    Args:
+        alphas: {cell type: [num_edges, num_ops]}; None draws them.
+    Returns:
+        the arrays written.
+    """
+    arrays = dict(np.load(S2))
     meta = json.loads(str(arrays["meta"]))
-    for cell_type in ("normal", "reduce"):
-        meta[f"primitives_{cell_type}"] = SPACE.primitives[cell_type]
-    arrays = {k.replace("op1_sep", "op1_sep"): v for k, v in arrays.items() if "op0" not in k}
+    rng = np.random.default_rng(seed)
+    primitives = registry.load("spaces", space)[0].SPACE.primitives
+    names = primitives["normal"][0]
+    renamed = {f"op{k}_{n}": f"op{names.index(n)}_{n}" for k, n in enumerate(_S2) if n in names}
+    arrays = {k: v for k, v in arrays.items() if k.split("/")[0] in ("param", "data")}
+    arrays = {_renamed(k, renamed): v for k, v in arrays.items() if _renamed(k, renamed)}
+    for cell_type in parity.TYPES:
+        meta[f"primitives_{cell_type}"] = primitives[cell_type]
+        drawn = 0.5 * rng.normal(size=(14, len(names)))
+        arrays[f"alpha/{cell_type}"] = drawn if alphas is None else alphas[cell_type]
+    if "noise" in names:
+        arrays |= dict(_noise(meta, rng))
     arrays["meta"] = json.dumps(meta)
-    rng = np.random.default_rng(0)
-    sides = {0: 16, 1: 8, 2: 4}
-    for cell in range(meta["layers"]):
-        for e, (node, state) in enumerate(edges(4)):
-            channels = meta["C"] * 2**cell
-            shape = (meta["batch"], channels, sides[cell], sides[cell])
-            key = f"noise/cell{cell}/edge{e:02d}_node{node}_from{state}/op0_noise"
-            arrays[key] = rng.normal(size=shape).astype(np.float32)
-    path = tmp_path / "s4.npz"
     np.savez(path, **arrays)
-    fixture = parity.Fixture(path)
-    images = fixture.batch("train")[0]
-    first, second = (fixture.forward(fixture.w, fixture.alpha, images)[0] for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    op = fixture.net.cells[1].mixed_ops[5].ops[0]
-    assert isinstance(op, Noise)
-    key = "noise/cell1/edge05_node2_from0/op0_noise"
-    expected = 0.5 * arrays[key].transpose(0, 2, 3, 1).astype(np.float64)
-    np.testing.assert_array_equal(op(np.zeros((6, 16, 16, 8)), scale=0.5), expected)
+    return arrays
+
+
+_S2 = ("skip_connect", "sep_conv_3x3")
+
+
+def _renamed(key, renamed):
+    """`key` with another number of the operation, None if `renamed` has no such operation."""
+    parts = key.split("/")
+    if len(parts) > 3 and parts[3].startswith("op"):
+        if parts[3] not in renamed:
+            return None
+        parts[3] = renamed[parts[3]]
+    return "/".join(parts)
+
+
+def _noise(meta, rng):
+    size, channels = meta["image"], meta["C"]
+    for cell in range(meta["layers"]):
+        if cell in meta["reduction_cells"]:
+            size, channels = size // 2, channels * 2
+        for e, (node, state) in enumerate(edges(4)):
+            sample = rng.normal(size=(meta["batch"], channels, size, size))
+            key = f"noise/cell{cell}/edge{e:02d}_node{node}_from{state}/op0_noise"
+            yield key, sample.astype(np.float32)
+
+
+def test_s4_noise_alone_gives_the_logits_of_the_tensors_of_the_file(tmp_path):
+    one_hot = np.tile([200.0, -200.0], (14, 1))  # the softmax is 1 and 1e-174
+    arrays = write_as("s4", tmp_path / "s4.npz", alphas={"normal": one_hot, "reduce": one_hot})
+    nodes = [0.0] * 4
+    for e, (node, state) in enumerate(edges(4)):
+        sample = arrays[f"noise/cell2/edge{e:02d}_node{node}_from{state}/op0_noise"]
+        nodes[node] += sample.astype(np.float64).mean((2, 3))  # [batch, C]
+    features = np.concatenate(nodes, axis=1)
+    logits = features @ arrays["param/classifier/weight"].T + arrays["param/classifier/bias"]
+    fixture = parity.Fixture(tmp_path / "s4.npz")
+    for name in ("train", "valid"):  # both batches meet the same noise
+        actual, _ = fixture.forward(fixture.w, fixture.alpha, fixture.batch(name)[0])
+        np.testing.assert_allclose(actual, logits, rtol=1e-13, atol=1e-13)  # rounding
+
+
+@pytest.mark.parametrize("space", ["s3", "s4"])
+def test_gradient_of_alpha_is_the_slope_of_the_loss(space, tmp_path):
+    write_as(space, tmp_path / "file.npz")
+    f = parity.Fixture(tmp_path / "file.npz")
+    loss = f.loss("valid")
+    rng = np.random.default_rng(1)
+    direction = [tf.constant(rng.normal(size=a.shape)) for a in f.alpha]
+    _, _, gradient = parity._value_and_gradients(loss, f.w, f.alpha)
+    slope = sum(np.sum(g * d) for g, d in zip(gradient, direction, strict=True))
+    at = [[a + h * d for a, d in zip(f.alpha, direction, strict=True)] for h in (1e-6, -1e-6)]
+    numeric = (loss(f.w, at[0]) - loss(f.w, at[1])) / 2e-6
+    # rounding 1e-16 / 1e-6, curvature 1e-12
+    np.testing.assert_allclose(numeric, slope, rtol=1e-7, atol=1e-9)
+
+
+# The command.
+def test_main_reports_what_is_out_of_tolerance(tmp_path, monkeypatch, capsys):
+    arrays = dict(np.load(S1))
+    arrays["logits_valid"][2, 3] += 1e-9
+    np.savez(tmp_path / "file.npz", **arrays)
+    monkeypatch.setattr(parity, "GROUPS", (parity.forward,))
+    assert parity.main([str(S1)]) == 0
+    capsys.readouterr()
+    assert parity.main([str(tmp_path / "file.npz")]) == 1
+    failed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "FAIL" in line]
+    assert failed == ["logits_valid"]
+
+
+def without_noise(path):
+    arrays = write_as("s4", path)
+    del arrays["noise/cell1/edge05_node2_from0/op0_noise"]
+    np.savez(path, **arrays)
+
+
+def with_an_unknown_weight(path):
+    np.savez(path, **np.load(S1), **{"param/cell0/unknown/kernel": np.zeros(3)})
+
+
+@pytest.mark.parametrize(
+    "spoil, names",
+    [
+        (lambda path: None, "No such file"),
+        (lambda path: path.write_text("no archive"), ""),
+        (lambda path: np.savez(path, a=1), "meta"),
+        (without_noise, "noise/cell1/edge05_node2_from0/op0_noise"),
+        (with_an_unknown_weight, "cell0/unknown/kernel"),
+    ],
+    ids=["missing", "no_archive", "no_meta", "no_noise", "unknown_weight"],
+)
+def test_main_refuses_an_unusable_file_in_one_sentence(spoil, names, tmp_path, capsys):
+    path = tmp_path / "file.npz"
+    spoil(path)
+    assert parity.main([str(path)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ") and str(path) in error and "\n" not in error
+    assert names in error
+
+
+def test_the_script_finds_the_package_without_installation(tmp_path):
+    command = [sys.executable, str(DATA.parent / "parity.py"), "missing.npz"]
+    result = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "missing.npz" in result.stderr

@@ -1,0 +1,124 @@
+"""Search steps on a one-cell network: traced once, and every setting changes what they do."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rdarts_tf import training
+from rdarts_tf.config import SearchConfig
+from rdarts_tf.loop import make_supernet
+from rdarts_tf.spaces.base import uniform
+
+SPACE = uniform("tiny", ("noise", "skip_connect", "sep_conv_3x3"), num_nodes=1)
+BASE = SearchConfig(init_channels=4, layers=1, arch_learning_rate=0.01, seed=1)
+RATES = {"learning_rate": 0.05, "weight_decay": 3e-4, "drop_path_prob": 0.0}
+
+
+@dataclasses.dataclass
+class Data:
+    num_classes: int = 3
+    image_shape: tuple = (8, 8, 1)
+
+
+def batches(n=3, size=6):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 2, size, 8, 8, 1)).astype(np.float32)
+    y = rng.integers(3, size=(n, 2, size)).astype(np.int32)
+    data = tf.data.Dataset.from_tensor_slices((x[:, 0], y[:, 0], x[:, 1], y[:, 1]))
+    return data.map(lambda *e: tuple(tf.ensure_shape(t, [None, *t.shape[1:]]) for t in e))
+
+
+def make(**changes):
+    keras.utils.set_random_seed(1)
+    config = dataclasses.replace(BASE, **changes)
+    net = make_supernet(config, SPACE, Data())
+    return training.Search(net, config=config, strategy=tf.distribute.get_strategy())
+
+
+def step(search, epoch=0, **rates):
+    rates = {name: tf.constant(rate) for name, rate in (RATES | rates).items()}
+    at = tf.constant(0), tf.constant(3)
+    done, loss = search.search_block(iter(batches()), *at, tf.constant(epoch), rates)
+    assert int(done) == 3
+    assert np.isfinite(loss)
+    variables = search.variables().items()
+    names = ("weights", "momentum", "state")
+    w = np.concatenate([v.numpy().ravel() for k, v in variables if k.startswith(names)])
+    return w, np.concatenate([v.numpy().ravel() for v in search.net.alphas.values()])
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return step(make())
+
+
+def test_the_same_configuration_gives_the_same_bits(plain):
+    for a, b in zip(plain, step(make()), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_epochs_and_rates_do_not_retrace():
+    search = make(drop_path_prob=0.2)
+    step(search)
+    w, _ = step(search, epoch=1, learning_rate=0.01, weight_decay=1e-3, drop_path_prob=0.1)
+    assert np.isfinite(w).all()
+    assert search.search_block.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"alpha_step": "first_order"},
+        {"alpha_step": "finite_difference"},
+        {"momentum": 0.5},
+        {"grad_clip": 0.1},
+        {"arch_learning_rate": 0.02},
+        {"arch_weight_decay": 0.5},
+        {"seed": 2},
+        {"gamma_initializer": "ones"},
+        {"mixed_precision": True},
+        {"init_channels": 6},
+    ],
+    ids=lambda changes: ",".join(f"{k}={v}" for k, v in changes.items()),
+)
+def test_every_setting_has_an_effect(plain, changes):
+    changed = step(make(**changes))
+    assert any(
+        a.shape != b.shape or np.abs(a - b).max() > 1e-7
+        for a, b in zip(plain, changed, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"finite_difference_radius": 0.1}, {"independent_noise": True}], ids=str
+)
+def test_settings_of_the_finite_difference(changes):
+    base = step(make(alpha_step="finite_difference"))
+    changed = step(make(alpha_step="finite_difference", **changes))
+    assert np.abs(base[1] - changed[1]).max() > 1e-7
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_every_rate_has_an_effect(name):
+    search = {"drop_path_prob": 0.2} if name == "drop_path_prob" else {}
+    first, second = (step(make(**search), **{name: rate}) for rate in (0.01, 0.3))
+    assert np.abs(first[0] - second[0]).max() > 1e-6
+
+
+def test_xla_computes_the_same_up_to_rounding(plain):
+    compiled = step(make(jit_compile="true", alpha_step="exact"))
+    assert np.abs(compiled[0] - plain[0]).max() < 0.02  # the noise draws are the same
+    assert np.isfinite(compiled[1]).all()
+
+
+def test_a_loss_that_is_not_finite_ends_the_block():
+    search = make()
+    rates = {name: tf.constant(rate) for name, rate in RATES.items()}
+    bad = batches().map(lambda a, b, c, d: (a * np.nan, b, c, d))
+    at = tf.constant(0), tf.constant(3)
+    done, loss = search.search_block(iter(bad), *at, tf.constant(0), rates)
+    assert int(done) == 1
+    assert not np.isfinite(loss)

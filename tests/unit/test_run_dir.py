@@ -1,0 +1,120 @@
+"""Files are whole or absent, checkpoints are pruned and fall back, configurations round-trip."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rdarts_tf import config
+from rdarts_tf.run_dir import RunDir, RunDirError, save_npz
+from rdarts_tf.spaces import s1, s2
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunDir(tmp_path / "run")
+    run.create()
+    return run
+
+
+def arrays(value):
+    return {"weights/a": np.full(3, value), "alpha": np.eye(2) * value}
+
+
+def test_the_newest_readable_checkpoint_wins_and_damaged_ones_are_named(run):
+    for epoch, step in ((1, 0), (2, 0), (2, 7)):
+        run.save_checkpoint(arrays(10 * epoch + step), epoch=epoch, step=step)
+    assert run.load_newest_checkpoint(print)[0] == (2, 7)
+    newest = run.list_checkpoints()[0][1]
+    content = bytearray(newest.read_bytes())
+    content[content.index(np.full(3, 27).tobytes())] ^= 1  # only the checksum tells
+    newest.write_bytes(bytes(content))
+    second = run.list_checkpoints()[1][1]
+    second.write_bytes(second.read_bytes()[:100])
+    warnings = []
+    position, found = run.load_newest_checkpoint(warnings.append)
+    assert position == (1, 0)
+    np.testing.assert_array_equal(found["weights/a"], [10, 10, 10])
+    assert [newest.name in warnings[0], second.name in warnings[1]] == [True, True]
+
+
+def test_a_write_that_fails_leaves_the_old_file(run, monkeypatch):
+    run.save_checkpoint(arrays(1), epoch=1)
+
+    def fail(file, **arrays):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(OSError, match="disk full"):
+        run.save_checkpoint(arrays(2), epoch=1)
+    assert [p.name for p in run.checkpoints.iterdir()] == ["epoch_0001_step_000000.npz"]
+    assert run.load_newest_checkpoint(print)[1]["weights/a"][0] == 1
+
+
+def test_pruning_keeps_the_newest_and_what_a_method_needs(run):
+    for epoch in range(1, 6):
+        run.save_checkpoint(arrays(epoch), epoch=epoch)
+    run.save_checkpoint(arrays(9), epoch=2, step=5)
+    run.prune_checkpoints(keep=2, oldest_needed=3)
+    assert [position for position, _ in run.list_checkpoints()] == [(5, 0), (4, 0), (3, 0)]
+    run.prune_checkpoints(keep=0, oldest_needed=5)
+    assert len(run.list_checkpoints()) == 3
+
+
+def test_metrics_and_alphas_are_cut_back_to_the_checkpoint(run):
+    for epoch in range(3):
+        run.append_metrics({"epoch": epoch})
+        run.append_alphas({"normal": np.full((2, 2), epoch)})
+    run.truncate(2)
+    assert run.read_metrics() == [{"epoch": 0}, {"epoch": 1}]
+    assert run.read_alphas()["normal"].shape == (2, 2, 2)
+
+
+def test_clearing_leaves_files_that_are_not_the_searchs(run):
+    run.write_json("config.json", {})
+    run.save_checkpoint(arrays(1), epoch=1)
+    run.write_text("notes.md", "mine")
+    (run.path / ".config.json.1.tmp").write_text("left by a killed process")
+    run.create()
+    run.clear()
+    assert sorted(p.name for p in run.path.iterdir()) == ["checkpoints", "notes.md"]
+    assert run.list_checkpoints() == []
+
+
+def test_damaged_json_is_reported(run):
+    run.write_text("config.json", "{")
+    with pytest.raises(RunDirError, match=r"config\.json is damaged"):
+        run.read_json("config.json")
+
+
+def test_arrays_return_what_was_written(run):
+    save_npz(run.path / "x.npz", arrays(3))
+    assert RunDir(run.path).read_alphas() == {}
+
+
+def test_only_settings_that_matter_distinguish_runs():
+    settings = config.SearchConfig()
+    recorded = dataclasses.asdict(dataclasses.replace(settings, seed=3, data_dir="/other"))
+    assert config.differences(settings, recorded) == ["--seed=2 (the run has 3)"]
+
+
+def test_run_directories_have_plain_names():
+    settings = config.SearchConfig(dataset="tfds(mnist, size=32)", seed=1)
+    assert settings.default_run_dir() == "runs/s1_tfds-mnist--size-32-_darts_s1"
+
+
+def test_flag_files_leave_out_what_is_unset():
+    text = config.to_flags(config.SearchConfig(sync_batch_norm=True))
+    assert "--sync_batch_norm=true\n" in text
+    assert "nodes" not in text
+
+
+def test_xla_is_for_gpus_and_not_for_second_derivatives_of_max_pooling():
+    settings = config.SearchConfig()
+    assert not settings.jit(s2.SPACE, gpus=0)
+    assert settings.jit(s2.SPACE, gpus=1)
+    assert not settings.jit(s1.SPACE, gpus=1)
+    first_order = dataclasses.replace(settings, alpha_step="first_order")
+    assert first_order.jit(s1.SPACE, gpus=1)
+    assert dataclasses.replace(settings, jit_compile="true").jit(s1.SPACE, gpus=0)
