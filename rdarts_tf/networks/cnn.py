@@ -134,7 +134,8 @@ class Supernet(keras.Model):
                 cell_type: tf.nn.softmax(tf.convert_to_tensor(alpha))
                 for cell_type, alpha in self.alphas.items()
             }
-        stem = tf.nn.conv2d(images, tf.convert_to_tensor(self.stem_kernel), 1, "SAME")
+        images = tf.cast(images, self.compute_dtype)
+        stem = tf.nn.conv2d(images, tf.cast(self.stem_kernel, images.dtype), 1, "SAME")
         s0 = s1 = self.stem_bn(stem, training=training)
         seeds = [None] * self.num_cells
         if seed is not None:

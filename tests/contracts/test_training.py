@@ -31,10 +31,10 @@ def batches(n=3, size=6):
     return data.map(lambda *e: tuple(tf.ensure_shape(t, [None, *t.shape[1:]]) for t in e))
 
 
-def make(**changes):
+def make(space=SPACE, **changes):
     keras.utils.set_random_seed(1)
     config = dataclasses.replace(BASE, **changes)
-    net = make_supernet(config, SPACE, Data())
+    net = make_supernet(config, space, Data())
     return training.Search(net, config=config, strategy=tf.distribute.get_strategy())
 
 
@@ -108,10 +108,12 @@ def test_every_rate_has_an_effect(name):
     assert np.abs(first[0] - second[0]).max() > 1e-6
 
 
-def test_xla_computes_the_same_up_to_rounding(plain):
-    compiled = step(make(jit_compile="true", alpha_step="exact"))
-    assert np.abs(compiled[0] - plain[0]).max() < 0.02  # the noise draws are the same
-    assert np.isfinite(compiled[1]).all()
+def test_xla_computes_the_same_up_to_rounding():
+    space = uniform("quiet", ("skip_connect", "sep_conv_3x3"), num_nodes=1)  # XLA draws other noise
+    compiled, plain = (step(make(space, jit_compile=jit)) for jit in ("true", "false"))
+    for a, b in zip(compiled, plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    assert any((a != b).any() for a, b in zip(compiled, plain, strict=True))
 
 
 def test_a_loss_that_is_not_finite_ends_the_block():
