@@ -226,9 +226,8 @@ def avg_pool(x, stride):
     )
 
 
-@keras.saving.register_keras_serializable("rdarts_tf")
-class SepConv(Primitive):
-    """Twice: ReLU, depthwise k x k, pointwise, BN; the stride is in the first. The caller rectifies x."""
+class DepthwiseSeparable(Primitive):
+    """Base of the convolutions that start with a ReLU (by the caller) and a k x k depthwise kernel."""
 
     reads_relu = True
 
@@ -238,6 +237,11 @@ class SepConv(Primitive):
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size}
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class SepConv(DepthwiseSeparable):
+    """Twice: ReLU, depthwise k x k, pointwise, BN; the stride is in the first. The caller rectifies x."""
 
     def build(self, input_shape):
         k, c = self.kernel_size, self.channels
@@ -257,17 +261,8 @@ class SepConv(Primitive):
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
-class DilConv(Primitive):
+class DilConv(DepthwiseSeparable):
     """ReLU (by the caller), depthwise k x k with dilation 2, pointwise, BN."""
-
-    reads_relu = True
-
-    def __init__(self, channels, *, kernel_size, **kwargs):
-        super().__init__(channels, **kwargs)
-        self.kernel_size = kernel_size
-
-    def get_config(self):
-        return super().get_config() | {"kernel_size": self.kernel_size}
 
     def build(self, input_shape):
         k, c = self.kernel_size, self.channels
