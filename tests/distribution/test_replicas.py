@@ -61,8 +61,9 @@ def trained(name):
 one, two = trained("one"), trained("mirrored")
 worst = 0.0
 for name, value in one.items():
-    if name.startswith("totals"):  # float32 sums of the losses
-        np.testing.assert_allclose(two[name], value, rtol=1e-5)
+    if name.startswith("totals"):  # float32 sums of the losses, whatever dtype
+        if synchronized:
+            np.testing.assert_allclose(two[name], value, rtol=1e-5)
         continue
     error = np.abs(two[name] - value).max() / max(np.abs(value).max(), 1e-3)
     worst = max(worst, error)
