@@ -41,12 +41,17 @@ class Search:
         self._run_validate_step = self._compiled(self._validate_step)
 
     def _compiled(self, step):
-        """`step`, under XLA if the configuration says so."""
+        """`step`, on a single device as a function of its own, under XLA if so configured.
+
+        Inlined into the loop of a block it would be copied and optimised with it once more, which
+        costs memory and seconds for a graph of second derivatives.
+        """
+        if self.strategy.num_replicas_in_sync > 1:
+            return tf.autograph.experimental.do_not_convert(step)
         gpus = len(tf.config.list_logical_devices("GPU"))
         jit = self.config.jit(self.net.space, gpus=gpus)
-        if jit and self.strategy.num_replicas_in_sync == 1:
-            return tf.function(step, jit_compile=True, autograph=False)
-        return tf.autograph.experimental.do_not_convert(step)
+        options = {"jit_compile": True} if jit else {"experimental_attributes": {"_noinline": True}}
+        return tf.function(step, autograph=False, **options)
 
     def variables(self):
         """{name: variable} of everything that a checkpoint holds."""
@@ -159,18 +164,10 @@ class Search:
 
     def _alpha_step(self, train_losses, valid_loss, rates):
         config, w, alpha = self.config, *self._parameters()
-        buffers = [tf.convert_to_tensor(m) for m in self.momentum]
-        rates = {name: tf.cast(rate, w[0].dtype) for name, rate in rates.items()}
+        sgd = self._sgd(rates)
 
         def weight_step(w, g):
-            return optimizers.sgd(
-                w,
-                buffers,
-                g,
-                learning_rate=rates["learning_rate"],
-                momentum=config.momentum,
-                weight_decay=rates["weight_decay"],
-            )[0]
+            return sgd(w, g)[0]
 
         common = {"weight_step": weight_step, "all_mean": distribution.all_mean}
         if config.alpha_step == "finite_difference":
@@ -179,7 +176,7 @@ class Search:
                 valid_loss,
                 w,
                 alpha,
-                xi=rates["learning_rate"],
+                xi=tf.cast(rates["learning_rate"], w[0].dtype),
                 radius=config.finite_difference_radius,
                 **common,
             )
@@ -203,25 +200,33 @@ class Search:
 
     def _weight_step(self, loss, batch, rates):
         config, w, alpha = self.config, *self._parameters()
-        rates = {name: tf.cast(rate, w[0].dtype) for name, rate in rates.items()}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(w)
             value, logits, state = loss(w, alpha)
         g = distribution.all_mean(tape.gradient(value, w))
         g, _ = optimizers.clip_by_global_norm(g, config.grad_clip)
-        w, m = optimizers.sgd(
-            w,
-            [tf.convert_to_tensor(m) for m in self.momentum],
-            g,
-            learning_rate=rates["learning_rate"],
-            momentum=config.momentum,
-            weight_decay=rates["weight_decay"],
-        )
+        w, m = self._sgd(rates)(w, g)
         _assign(self.net.trainable_variables, w)
         _assign(self.momentum, m)
         moving = [self.net.non_trainable_variables[i] for i in self.statistics]
         _assign(moving, distribution.all_mean(state))
         return self._count(logits, batch[1])
+
+    def _sgd(self, rates):
+        """(w, g) -> (w, momentum) after a step of SGD from the momentum of now."""
+        m = [tf.convert_to_tensor(buffer) for buffer in self.momentum]
+
+        def step(w, g):
+            return optimizers.sgd(
+                w,
+                m,
+                g,
+                learning_rate=tf.cast(rates["learning_rate"], w[0].dtype),
+                momentum=self.config.momentum,
+                weight_decay=tf.cast(rates["weight_decay"], w[0].dtype),
+            )
+
+        return step
 
     def _validate_step(self, batch, step, epoch):
         images, labels = distribution.local_part(batch)
