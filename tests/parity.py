@@ -9,7 +9,7 @@ A file holds weights, batches and what the authors' PyTorch code computed from t
 Errors are relative to the largest entry of the reference tensor; a quantity of many tensors reports
 the worst one. Everything runs eagerly: tracing costs more than the few calls of each function.
 
-Not compared: `hessian/*`; `steps_torch2_adam/*`, another Adam; `steps*/bn_final`, which counts the
+Not compared: `steps_torch2_adam/*`, another Adam; `steps*/bn_final`, which counts the
 passes of the authors' alpha step, ours leaves the statistics of BatchNorm alone.
 """
 
@@ -25,7 +25,7 @@ import tensorflow as tf
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from rdarts_tf import bilevel, genotype, optimizers
+from rdarts_tf import bilevel, genotype, hessian, optimizers
 from rdarts_tf.layers.primitives import FactorizedReduce, Noise
 from rdarts_tf.networks.cnn import Supernet, reduction_cells
 from rdarts_tf.spaces.base import Space, edges
@@ -41,6 +41,10 @@ GRADIENT = 1e-11
 DIFFERENCE = 1e-10
 # The same with R about 1e-7: 1e-15 / 1e-7, and as much again from the rounding of w + R v.
 TINY_DIFFERENCE = 1e-6
+# Two derivatives of the same float64 computation; eigenvalues move by no more than the matrix.
+CURVATURE = 1e-10
+# What 30 products are asked to give, from any start.
+LANCZOS = 1e-6
 # Differences of the first step grow through three; Adam divides small gradients by their size.
 STEPS = 1e-10
 
@@ -135,6 +139,12 @@ class Fixture:
             momentum=meta["sgd_momentum"],
             weight_decay=meta["weight_decay"],
         )
+
+    def flat_edge_sums(self, H):
+        """H 1_edge for every edge: [n, number of edges]; softmax makes it zero."""
+        lengths = [n for a in self.alpha for n in [a.shape[1]] * a.shape[0]]
+        ends = np.cumsum(lengths)[:-1]
+        return np.stack([part.sum(axis=1) for part in np.split(np.asarray(H), ends, axis=1)], 1)
 
     def bilevel_arguments(self, w, alpha, m):
         """What all three gradients of `bilevel` take, as keyword arguments."""
@@ -243,7 +253,25 @@ def steps_first_order(f):
     return _search(f, "steps_first_order", bilevel.first_order, {})
 
 
-GROUPS = (forward, gradients, second_order, genotypes, steps, steps_first_order)
+def curvature(f):
+    """The Hessian of the validation loss at w, in the order of the authors' concatenation."""
+    a, loss = f.arrays, f.loss("valid")
+    H = hessian.full_hessian(lambda alpha: loss(f.w, alpha), f.alpha)
+    shifted = H + hessian.AUTHORS_SHIFT * tf.eye(len(H), dtype=H.dtype)
+    yield "hessian/H_no_wd", _error(H, a["hessian/H_no_wd"]), CURVATURE
+    yield "hessian/H_reference", _error(shifted, a["hessian/H_reference"]), CURVATURE
+    values = hessian.spectrum(shifted)
+    yield "hessian/eigvals_sorted", _error(values, a["hessian/eigvals_sorted"]), CURVATURE
+    largest = a["hessian/lambda_max_reference"]
+    yield "hessian/lambda_max", _error(values[-1], largest), CURVATURE
+    v0 = tf.constant(np.random.default_rng(0).normal(size=len(H)))
+    pair = hessian.lanczos(lambda v: tf.linalg.matvec(shifted, v), v0, num_products=30)
+    yield "hessian/lambda_max_lanczos", _error(pair.value, largest), LANCZOS
+    edge_sums = f.flat_edge_sums(H)
+    yield "hessian/H_1_edge", float(np.abs(edge_sums).max() / np.abs(H).max()), CURVATURE
+
+
+GROUPS = (forward, gradients, second_order, genotypes, steps, steps_first_order, curvature)
 
 
 def _search(f, name, alpha_gradient, options):

@@ -28,9 +28,10 @@ def test_equals_the_authors_implementation(rows):
 
 def test_compares_every_kind_of_quantity(rows):
     names = {quantity for quantity, _, _ in rows}
-    assert len(names) == len(rows) == 38
+    assert len(names) == len(rows) == 44
     assert {"logits_train", "grad_exact", "grad_fd", "steps/alpha", "genotype_draws"} <= names
-    assert all(tolerance <= 1e-8 for name, _, tolerance in rows if name != "hvp_fd_r1e-7")
+    loose = {"hvp_fd_r1e-7", "hessian/lambda_max_lanczos"}
+    assert all(tolerance <= 1e-8 for name, _, tolerance in rows if name not in loose)
 
 
 def failures(group, fixture):

@@ -15,7 +15,8 @@ COMMANDS = ("search", "evaluate", "analyze", "report", "export", "sweep")
 ROWS = (
     ("0", ("errors",)),
     ("0", ("registry", "genotype", "spaces")),
-    ("1", ("bilevel", "hessian", "optimizers")),
+    ("1", ("bilevel", "optimizers")),
+    ("1", ("hessian",)),
     ("2", ("layers",)),
     ("3", ("networks", "methods", "tasks", "datasets", "analysis")),
     ("4", ("config", "run_dir", "distribution", "progress", "summaries")),

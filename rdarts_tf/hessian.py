@@ -1,0 +1,199 @@
+r"""Curvature of the validation loss in architecture space: H = d^2 L_valid / d alpha^2 (Zela et al. 2020, sec. 4).
+
+The largest eigenvalue of H foretells how the architecture generalises. It is the *algebraic*
+maximum; the dominant eigenvalue in magnitude may be another, negative one.
+
+Letters: H symmetric [n, n], n the entries of all alphas together, row-major, one cell type after
+the other, cross blocks included; v direction [n]; lambda eigenvalue; Hv = H v. A matvec is a
+function v -> H v. Each edge's softmax is blind to a shift of its alphas, so H 1_edge = 0: zero is
+always an eigenvalue and lambda_max >= 0.
+"""
+
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from rdarts_tf.bilevel import identity
+
+# The authors differentiate the gradient plus weight decay: theirs is H + AUTHORS_SHIFT I.
+AUTHORS_SHIFT = 1e-3
+
+
+class EigenPair(typing.NamedTuple):
+    """An approximate eigenpair.
+
+    Attributes:
+        value: lambda, scalar.
+        vector: [n], of unit length.
+        residual: ||H vector - lambda vector||; some eigenvalue of H is this close to lambda.
+        iterations: products with H, int32.
+    """
+
+    value: tf.Tensor
+    vector: tf.Tensor
+    residual: tf.Tensor
+    iterations: tf.Tensor
+
+
+def hessian_vector_product(loss, alpha, v, *, all_mean=identity):
+    """H v, reverse over reverse (Pearlmutter 1994): d/d alpha of (dL/d alpha . v).
+
+    Args:
+        loss: (alpha) -> scalar, of this replica's part of the batch.
+        alpha: list of tensors, n entries together.
+        v: [n].
+        all_mean: list of tensors -> their means over the replicas.
+    Returns:
+        [n].
+    Raises:
+        LookupError: an operation without a second derivative, named by TensorFlow.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as outer:
+        outer.watch(alpha)
+        g = _gradient(loss, alpha)
+    hv = outer.gradient(g, alpha, _unflatten(v, alpha), unconnected_gradients="zero")
+    return flatten(all_mean(hv))
+
+
+def full_hessian(loss, alpha, *, all_mean=identity):
+    """H, a product with each unit vector, made symmetric.
+
+    Args, Raises: as `hessian_vector_product`.
+    Returns:
+        [n, n].
+    """
+    n = sum(a.shape.num_elements() for a in alpha)
+    basis = tf.eye(n, dtype=alpha[0].dtype)
+    with tf.GradientTape(watch_accessed_variables=False, persistent=True) as outer:
+        outer.watch(alpha)
+        g = flatten(_gradient(loss, alpha))
+    rows = [
+        flatten(all_mean(outer.gradient(g, alpha, v, unconnected_gradients="zero")))
+        for v in tf.unstack(basis)
+    ]
+    H = tf.stack(rows)
+    return (H + tf.transpose(H)) / 2
+
+
+def spectrum(H):
+    """Eigenvalues of symmetric H [n, n], ascending: [n].
+
+    Differs from: the authors' general eigensolver, whose order is arbitrary and whose result may
+        be complex.
+    """
+    return tf.linalg.eigvalsh(H)
+
+
+def power_iteration(matvec, v0, *, max_iterations=100, tolerance=1e-4):
+    r"""Eigenpair of the largest algebraic eigenvalue of a symmetric operator.
+
+    v <- Hv / ||Hv|| until the residual ||Hv - lambda v|| of lambda = v.Hv is at most
+    tolerance ||Hv||. Where that ends at a negative value, or nowhere because lambda and -lambda
+    compete, the iteration is repeated with H + s I, s = ||Hv||, whose dominant eigenvalue is the
+    algebraic maximum of H.
+
+    Args:
+        matvec: v [n] -> H v [n]; linear, symmetric.
+        v0: [n], not orthogonal to the answer; the last epoch's vector is a good one.
+        max_iterations: of each of the two iterations.
+    Returns:
+        EigenPair.
+    Differs from: the authors form H row by row and take max(eigvals(H)).
+    """
+    zero = tf.zeros((), v0.dtype)
+    pair, size = _power(matvec, v0, zero, max_iterations, tolerance)
+
+    def shifted():
+        again, _ = _power(matvec, v0, size, max_iterations, tolerance)
+        return again._replace(iterations=again.iterations + pair.iterations)
+
+    unsettled = tf.logical_or(pair.value < 0, pair.residual > tolerance * size)
+    return tf.cond(unsettled, shifted, lambda: pair)
+
+
+def _power(matvec, v0, s, max_iterations, tolerance):
+    """The dominant eigenpair of H + s I, as one of H, and ||Hv||."""
+
+    def rayleigh(v):
+        hv = matvec(v)
+        value = tf.reduce_sum(v * hv)
+        return hv, value, tf.norm(hv - value * v)
+
+    def unsettled(i, v, hv, value, residual):
+        return tf.logical_and(i < max_iterations, residual > tolerance * tf.norm(hv + s * v))
+
+    def step(i, v, hv, value, residual):
+        v = _unit(hv + s * v)
+        return i + 1, v, *rayleigh(v)
+
+    v = _unit(v0)
+    state = (tf.constant(1), v, *rayleigh(v))
+    i, v, hv, value, residual = tf.while_loop(unsettled, step, state)
+    return EigenPair(value, v, residual, i), tf.norm(hv)
+
+
+def lanczos(matvec, v0, *, num_products=15):
+    r"""Eigenpair of the largest algebraic eigenvalue from a Krylov space (Lanczos 1950).
+
+    q_{j+1} is H q_j, orthogonalised against all q_1 .. q_j and scaled to unit length; lambda is the
+    largest eigenvalue of T = Q^T H Q, the residual is that of its vector Q y. Where the Krylov space
+    is exhausted, it goes on with a direction that it lacks.
+
+    Args:
+        matvec: v [n] -> H v [n]; linear, symmetric.
+        v0: [n], not orthogonal to the answer.
+        num_products: at most n are used.
+    Returns:
+        EigenPair.
+    """
+    n = v0.shape[0]
+    k = min(num_products, n)
+
+    def step(j, q, Q, HQ):
+        hq = matvec(q)
+        Q = tf.tensor_scatter_nd_update(Q, [[j]], [q])
+        HQ = tf.tensor_scatter_nd_update(HQ, [[j]], [hq])
+        r = _orthogonal(hq, Q)
+        rounding = 1e3 * np.finfo(v0.dtype.as_numpy_dtype).eps * tf.norm(HQ)
+        missing = tf.one_hot(tf.argmin(tf.reduce_sum(Q**2, axis=0)), n, dtype=v0.dtype)
+        q = _unit(tf.where(tf.norm(r) > rounding, r, _orthogonal(missing, Q)))
+        return j + 1, q, Q, HQ
+
+    zeros = tf.zeros((k, n), v0.dtype)
+    state = (tf.constant(0), _unit(v0), zeros, zeros)
+    _, _, Q, HQ = tf.while_loop(lambda j, *_: j < k, step, state)
+    T = tf.matmul(Q, HQ, transpose_b=True)
+    values, Y = tf.linalg.eigh((T + tf.transpose(T)) / 2)
+    vector, hv = (tf.linalg.matvec(A, Y[:, -1], transpose_a=True) for A in (Q, HQ))
+    residual = tf.norm(hv - values[-1] * vector)
+    return EigenPair(values[-1], vector, residual, tf.constant(k))
+
+
+def flatten(tensors):
+    """List of tensors -> [n]."""
+    return tf.concat([tf.reshape(x, [-1]) for x in tensors], axis=0)
+
+
+def _unflatten(v, like):
+    """[n] -> list of tensors shaped as `like`."""
+    parts = tf.split(v, [x.shape.num_elements() for x in like])
+    return [tf.reshape(part, x.shape) for part, x in zip(parts, like, strict=True)]
+
+
+def _gradient(loss, alpha):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(alpha)
+        value = loss(alpha)
+    return tape.gradient(value, alpha, unconnected_gradients="zero")
+
+
+def _orthogonal(v, Q):
+    """v without its components along the rows of Q; done twice, once leaves rounding behind."""
+    for _ in range(2):
+        v -= tf.linalg.matvec(Q, tf.linalg.matvec(Q, v), transpose_a=True)
+    return v
+
+
+def _unit(v):
+    return tf.math.divide_no_nan(v, tf.norm(v))

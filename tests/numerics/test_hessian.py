@@ -1,0 +1,104 @@
+"""Eigensolvers against numpy.linalg.eigvalsh, products against Hessians written by hand."""
+
+import functools
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rdarts_tf import hessian
+
+DATA = pathlib.Path(__file__).parents[1] / "data"
+with np.load(DATA / "hessian_samples.npz") as file:  # recorded by the authors' runs
+    RECORDED = {name: file[name].astype(np.float64) for name in file.files}
+
+
+def start(n, seed=0):
+    return tf.constant(np.random.default_rng(seed).normal(size=n))
+
+
+def operator(H):
+    H = tf.constant(H)
+    return lambda v: tf.linalg.matvec(H, v)
+
+
+@tf.function
+def solve(H, v0):
+    matvec = functools.partial(tf.linalg.matvec, H)
+    return (
+        hessian.power_iteration(matvec, v0, max_iterations=3000, tolerance=1e-6),
+        hessian.lanczos(matvec, v0, num_products=H.shape[0]),
+    )
+
+
+def random_symmetric(seed):
+    """One of six kinds of spectrum in a random basis."""
+    rng = np.random.default_rng(seed)
+    n = (6, 25)[seed % 5 == 0]  # two shapes, hence two traces
+    values = rng.normal(size=n)
+    kind = seed % 6
+    if kind == 1:
+        values[0] = -10.0  # the dominant one is negative
+    elif kind == 2:
+        values[: n // 2] = 1.0 + 1e-9 * rng.normal(size=n // 2)  # a cluster
+    elif kind == 3:
+        values[n // 2 :] = 0.0
+    elif kind == 4:
+        values = -np.abs(values)
+    elif kind == 5:
+        values[:2] = 5.0, -5.0  # equal in magnitude
+    q, _ = np.linalg.qr(rng.normal(size=(n, n)))
+    H = q @ np.diag(values) @ q.T
+    return (H + H.T) / 2
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_solvers_find_the_largest_eigenvalue_of_recorded_hessians(name):
+    H = RECORDED[name]
+    H = (H + H.T) / 2
+    expected = np.linalg.eigvalsh(H)[-1]
+    found = hessian.lanczos(operator(H), start(len(H)), num_products=15)
+    assert abs(found.value - expected) <= 1e-6 * expected
+    found = hessian.power_iteration(operator(H), start(len(H)), max_iterations=300)
+    assert abs(found.value - expected) <= found.residual + 1e-12
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_solvers_find_the_largest_algebraic_eigenvalue(seed):
+    H = random_symmetric(seed)
+    values = np.linalg.eigvalsh(H)
+    v0 = start(len(H), seed + 1000)
+    for found in solve(tf.constant(H), v0):
+        v, value = found.vector.numpy(), found.value.numpy()
+        np.testing.assert_allclose(np.linalg.norm(v), 1, rtol=1e-10)
+        residual = np.linalg.norm(H @ v - value * v)
+        np.testing.assert_allclose(found.residual, residual, atol=1e-12)
+        assert np.abs(values - value).min() <= residual + 1e-12  # what a residual promises
+        assert abs(values[-1] - value) <= max(1e-4 * np.abs(values).max(), residual)
+
+
+def test_product_and_full_hessian_equal_one_written_by_hand():
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(5, 5))
+    x = rng.normal(size=5)
+    alpha = [tf.constant(x[:4].reshape(2, 2)), tf.constant(x[4:])]
+
+    def loss(alpha):
+        z = tf.linalg.matvec(tf.constant(A), hessian.flatten(alpha))
+        return tf.reduce_sum(z**4)
+
+    expected = A.T @ np.diag(12 * (A @ x) ** 2) @ A
+    np.testing.assert_allclose(hessian.full_hessian(loss, alpha), expected, rtol=1e-12)
+    v = start(5)
+    found = tf.function(lambda v: hessian.hessian_vector_product(loss, alpha, v))(v)
+    np.testing.assert_allclose(found, expected @ v.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(hessian.spectrum(expected), np.linalg.eigvalsh(expected), rtol=1e-10)
+
+
+def test_a_warm_start_needs_fewer_products():
+    H = RECORDED[next(iter(RECORDED))]
+    H = (H + H.T) / 2
+    cold = hessian.power_iteration(operator(H), start(len(H)))
+    warm = hessian.power_iteration(operator(H), cold.vector)
+    assert warm.iterations == 1 < cold.iterations
