@@ -137,7 +137,7 @@ def _gradients(net, momentum, settings, epoch):
     @tf.function
     def direct(train_images, train_labels, valid_images, valid_labels):
         train, valid = loss_of(train_images, train_labels), loss_of(valid_images, valid_labels)
-        g = bilevel._gradient(train, w, alpha, of=w)
+        g = bilevel.gradient(train, w, alpha, of=w)
         return flat(bilevel.first_order(None, valid, weight_step(w, g), alpha))
 
     def gradients(*batch):

@@ -28,7 +28,7 @@ def first_order(train_loss, valid_loss, w, alpha, *, weight_step=None, all_mean=
 
     Args, Returns: as `exact`; `train_loss` and `weight_step` are not used.
     """
-    return all_mean(_gradient(valid_loss, w, alpha, of=alpha))
+    return all_mean(gradient(valid_loss, w, alpha, of=alpha))
 
 
 def exact(train_loss, valid_loss, w, alpha, *, weight_step, all_mean=identity):
@@ -71,21 +71,22 @@ def finite_difference(
         list of gradients, shaped as alpha.
     """
     at_w, at_plus, at_minus = train_loss if isinstance(train_loss, list) else [train_loss] * 3
-    virtual = weight_step(w, all_mean(_gradient(at_w, w, alpha, of=w)))
-    both = all_mean(_gradient(valid_loss, virtual, alpha, of=[*alpha, *virtual]))
+    virtual = weight_step(w, all_mean(gradient(at_w, w, alpha, of=w)))
+    both = all_mean(gradient(valid_loss, virtual, alpha, of=[*alpha, *virtual]))
     d, v = both[: len(alpha)], both[len(alpha) :]
     epsilon = radius / tf.linalg.global_norm(v)
     plus = [w_ + epsilon * v_ for w_, v_ in zip(w, v, strict=True)]
     minus = [w_ - epsilon * v_ for w_, v_ in zip(w, v, strict=True)]
-    g_plus = all_mean(_gradient(at_plus, plus, alpha, of=alpha))
-    g_minus = all_mean(_gradient(at_minus, minus, alpha, of=alpha))
+    g_plus = all_mean(gradient(at_plus, plus, alpha, of=alpha))
+    g_minus = all_mean(gradient(at_minus, minus, alpha, of=alpha))
     return [
         d_ - xi * (p_ - m_) / (2 * epsilon) for d_, p_, m_ in zip(d, g_plus, g_minus, strict=True)
     ]
 
 
-def _gradient(loss, w, alpha, *, of):
+def gradient(loss, *arguments, of):
+    """d loss(*arguments) / d of, shaped as `of`, a list of tensors among the arguments."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(of)
-        value = loss(w, alpha)
+        value = loss(*arguments)
     return tape.gradient(value, of, unconnected_gradients="zero")

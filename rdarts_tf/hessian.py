@@ -14,7 +14,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.bilevel import identity
+from rdarts_tf.bilevel import gradient, identity
 
 # The authors differentiate the gradient plus weight decay: theirs is H + AUTHORS_SHIFT I.
 AUTHORS_SHIFT = 1e-3
@@ -51,9 +51,8 @@ def hessian_vector_product(loss, alpha, v, *, all_mean=identity):
     """
     with tf.GradientTape(watch_accessed_variables=False) as outer:
         outer.watch(alpha)
-        g = _gradient(loss, alpha)
-    hv = outer.gradient(g, alpha, _unflatten(v, alpha), unconnected_gradients="zero")
-    return flatten(all_mean(hv))
+        g = flatten(gradient(loss, alpha, of=alpha))
+    return flatten(all_mean(outer.gradient(g, alpha, v, unconnected_gradients="zero")))
 
 
 def full_hessian(loss, alpha, *, all_mean=identity):
@@ -63,14 +62,12 @@ def full_hessian(loss, alpha, *, all_mean=identity):
     Returns:
         [n, n].
     """
-    n = sum(a.shape.num_elements() for a in alpha)
-    basis = tf.eye(n, dtype=alpha[0].dtype)
     with tf.GradientTape(watch_accessed_variables=False, persistent=True) as outer:
         outer.watch(alpha)
-        g = flatten(_gradient(loss, alpha))
+        g = flatten(gradient(loss, alpha, of=alpha))
     rows = [
         flatten(all_mean(outer.gradient(g, alpha, v, unconnected_gradients="zero")))
-        for v in tf.unstack(basis)
+        for v in tf.unstack(tf.eye(g.shape[0], dtype=g.dtype))
     ]
     H = tf.stack(rows)
     return (H + tf.transpose(H)) / 2
@@ -173,19 +170,6 @@ def lanczos(matvec, v0, *, num_products=15):
 def flatten(tensors):
     """List of tensors -> [n]."""
     return tf.concat([tf.reshape(x, [-1]) for x in tensors], axis=0)
-
-
-def _unflatten(v, like):
-    """[n] -> list of tensors shaped as `like`."""
-    parts = tf.split(v, [x.shape.num_elements() for x in like])
-    return [tf.reshape(part, x.shape) for part, x in zip(parts, like, strict=True)]
-
-
-def _gradient(loss, alpha):
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(alpha)
-        value = loss(alpha)
-    return tape.gradient(value, alpha, unconnected_gradients="zero")
 
 
 def _orthogonal(v, Q):
