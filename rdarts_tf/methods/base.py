@@ -2,6 +2,30 @@
 
 import dataclasses
 
+CONTINUE = None  # the decision to go on
+
+
+@dataclasses.dataclass(frozen=True)
+class Stop:
+    """The decision to end the search with an earlier architecture.
+
+    Attributes:
+        epoch: whose architecture is the result.
+    """
+
+    epoch: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollback:
+    """The decision to go on from the state after an earlier epoch, regularised more strongly.
+
+    Attributes:
+        epoch: whose end is returned to; the next one is epoch + 1.
+    """
+
+    epoch: int
+
 
 @dataclasses.dataclass(frozen=True)
 class Regularization:
@@ -19,14 +43,25 @@ class Regularization:
 
 
 class Method:
-    """Plain DARTS; other methods override what differs."""
+    """Plain DARTS; other methods override what differs.
 
-    def regularization(self, config, epoch):
+    Attributes:
+        frequency: epochs between the values of lambda_max that decisions need; None: they need none.
+    """
+
+    frequency = None
+
+    def max_drop_path_prob(self, config):
+        """The largest drop path probability that the run may use; 0: the network has no drop path."""
+        return config.drop_path_prob
+
+    def regularization(self, config, epoch, *, num_rollbacks=0):
         """Regularization of `epoch`: constant L2, drop path as a linear ramp (Zela et al. 2020, sec. 5.1).
 
         Args:
             config: config.SearchConfig.
             epoch: from 0.
+            num_rollbacks: how often the run has rolled back.
         """
         progress = epoch / max(config.epochs - 1, 1)
         cutout = config.cutout_prob if config.use_cutout else 0.0
@@ -35,6 +70,17 @@ class Method:
             drop_path_prob=config.drop_path_prob * progress,
             cutout_probability=cutout * (progress if config.cutout_ramp else 1.0),
         )
+
+    def after_epoch(self, config, history, *, num_rollbacks=0):
+        """What to do after the last epoch of `history`: CONTINUE, Stop or Rollback.
+
+        Args:
+            config: config.SearchConfig.
+            history: one dict for each finished epoch of the present branch, epochs 0, 1, ..., as in
+                metrics.jsonl; "curvature/lambda_max" is missing or None where it was not measured.
+            num_rollbacks: how often the run has rolled back.
+        """
+        return CONTINUE
 
     def oldest_epoch_needed(self, num_epochs_done):
         """Checkpoints of fewer finished epochs may be deleted."""
