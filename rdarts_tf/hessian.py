@@ -47,29 +47,41 @@ def hessian_vector_product(loss, alpha, v, *, all_mean=identity):
     Returns:
         [n].
     Raises:
-        LookupError: an operation without a second derivative, named by TensorFlow.
+        LookupError: an operation without a second derivative; of those that TensorFlow passes over in
+            silence, only when traced.
     """
-    with tf.GradientTape(watch_accessed_variables=False) as outer:
-        outer.watch(alpha)
-        g = flatten(gradient(loss, alpha, of=alpha))
-    return flatten(all_mean(outer.gradient(g, alpha, v, unconnected_gradients="zero")))
+    return hessian_operator(loss, alpha, all_mean=all_mean)(v)
 
 
-def full_hessian(loss, alpha, *, all_mean=identity):
-    """H, a product with each unit vector, made symmetric.
+def hessian_operator(loss, alpha, *, all_mean=identity):
+    """v -> H v, with all that does not depend on v computed once: L, dL/d alpha and what lies between.
 
     Args, Raises: as `hessian_vector_product`.
     Returns:
-        [n, n].
+        matvec. It may be called in a loop of the graph in which it was made; with several replicas
+        not, since they cannot meet there.
     """
     with tf.GradientTape(watch_accessed_variables=False, persistent=True) as outer:
         outer.watch(alpha)
         g = flatten(gradient(loss, alpha, of=alpha))
-    rows = [
-        flatten(all_mean(outer.gradient(g, alpha, v, unconnected_gradients="zero")))
-        for v in tf.unstack(tf.eye(g.shape[0], dtype=g.dtype))
-    ]
-    H = tf.stack(rows)
+    _check_second_derivatives()
+
+    def matvec(v):
+        return flatten(all_mean(outer.gradient(g, alpha, v, unconnected_gradients="zero")))
+
+    return matvec
+
+
+def full_hessian(matvec, n, *, dtype=tf.float32):
+    """H, a product with each unit vector, made symmetric.
+
+    Args:
+        matvec: v [n] -> H v [n].
+        n: entries of all alphas.
+    Returns:
+        [n, n].
+    """
+    H = tf.map_fn(matvec, tf.eye(n, dtype=dtype))
     return (H + tf.transpose(H)) / 2
 
 
@@ -130,41 +142,61 @@ def _power(matvec, v0, s, max_iterations, tolerance):
     return EigenPair(value, v, residual, i), tf.norm(hv)
 
 
-def lanczos(matvec, v0, *, num_products=15):
+def lanczos(matvec, v0, *, num_products=15, tolerance=0.0):
     r"""Eigenpair of the largest algebraic eigenvalue from a Krylov space (Lanczos 1950).
 
     q_{j+1} is H q_j, orthogonalised against all q_1 .. q_j and scaled to unit length; lambda is the
     largest eigenvalue of T = Q^T H Q, the residual is that of its vector Q y. Where the Krylov space
-    is exhausted, it goes on with a direction that it lacks.
+    is exhausted, it goes on with a direction that it lacks. It ends early when lambda moved by at
+    most tolerance |lambda| in two products running, and its estimated error, residual^2 over the gap
+    to the second eigenvalue of T (Parlett 1980, sec. 11.7), was as small after both. After a single
+    one, a start almost orthogonal to the answer would deceive it.
 
     Args:
         matvec: v [n] -> H v [n]; linear, symmetric.
         v0: [n], not orthogonal to the answer.
         num_products: at most n are used.
+        tolerance: relative, of the value; 0 uses all products.
     Returns:
         EigenPair.
     """
     n = v0.shape[0]
     k = min(num_products, n)
 
-    def step(j, q, Q, HQ):
+    def step(j, settled, q, Q, HQ, last):
         hq = matvec(q)
         Q = tf.tensor_scatter_nd_update(Q, [[j]], [q])
         HQ = tf.tensor_scatter_nd_update(HQ, [[j]], [hq])
+        pair, gap = _ritz(Q, HQ, j + 1)
+        allowed = tolerance * tf.abs(pair.value)
+        quiet = (tf.abs(pair.value - last.value) <= allowed) & (pair.residual**2 <= allowed * gap)
+        settled = tf.where(quiet, settled + 1, 0)
         r = _orthogonal(hq, Q)
         rounding = 1e3 * np.finfo(v0.dtype.as_numpy_dtype).eps * tf.norm(HQ)
         missing = tf.one_hot(tf.argmin(tf.reduce_sum(Q**2, axis=0)), n, dtype=v0.dtype)
         q = _unit(tf.where(tf.norm(r) > rounding, r, _orthogonal(missing, Q)))
-        return j + 1, q, Q, HQ
+        return j + 1, settled, q, Q, HQ, pair
 
-    zeros = tf.zeros((k, n), v0.dtype)
-    state = (tf.constant(0), _unit(v0), zeros, zeros)
-    _, _, Q, HQ = tf.while_loop(lambda j, *_: j < k, step, state)
+    def unsettled(j, settled, q, Q, HQ, pair):
+        return (j < k) & ((settled < 2) | (tolerance == 0)) & tf.math.is_finite(pair.value)
+
+    zeros, zero = tf.zeros((k, n), v0.dtype), tf.zeros((), v0.dtype)
+    pair = EigenPair(zero, tf.zeros_like(v0), zero, tf.constant(0))
+    state = (tf.constant(0), tf.constant(0), _unit(v0), zeros, zeros, pair)
+    return EigenPair(*tf.while_loop(unsettled, step, state)[-1])
+
+
+def _ritz(Q, HQ, j):
+    """Of the first j rows of Q and HQ [k, n], the largest Ritz pair and its gap to the second."""
     T = tf.matmul(Q, HQ, transpose_b=True)
-    values, Y = tf.linalg.eigh((T + tf.transpose(T)) / 2)
+    finite = tf.reduce_all(tf.math.is_finite(T))
+    T = tf.where(finite, (T + tf.transpose(T)) / 2, tf.zeros_like(T))
+    empty = tf.cast(tf.range(len(T)) >= j, T.dtype)  # these must not come out largest
+    values, Y = tf.linalg.eigh(T - tf.linalg.diag(empty * (1 + 2 * tf.norm(T))))
+    value = tf.where(finite, values[-1], np.nan)
     vector, hv = (tf.linalg.matvec(A, Y[:, -1], transpose_a=True) for A in (Q, HQ))
-    residual = tf.norm(hv - values[-1] * vector)
-    return EigenPair(values[-1], vector, residual, tf.constant(k))
+    gap = values[-1] - values[-2] if len(values) > 1 else tf.norm(T)
+    return EigenPair(value, vector, tf.norm(hv - value * vector), j), gap
 
 
 def flatten(tensors):
@@ -181,3 +213,19 @@ def _orthogonal(v, Q):
 
 def _unit(v):
     return tf.math.divide_no_nan(v, tf.norm(v))
+
+
+# Kernels whose derivative TensorFlow declares absent: a tape passes over them without a word.
+_SILENT = (
+    "ResizeBilinearGrad",
+    "FakeQuantWithMinMaxArgsGradient",
+    "FakeQuantWithMinMaxVarsGradient",
+)
+
+
+def _check_second_derivatives():
+    if tf.executing_eagerly():
+        return
+    for operation in tf.compat.v1.get_default_graph().get_operations():
+        if operation.type in _SILENT:
+            raise LookupError(f"{operation.type} has no derivative in TensorFlow")

@@ -88,7 +88,9 @@ def test_product_and_full_hessian_equal_one_written_by_hand():
         return tf.reduce_sum(z**4)
 
     expected = A.T @ np.diag(12 * (A @ x) ** 2) @ A
-    np.testing.assert_allclose(hessian.full_hessian(loss, alpha), expected, rtol=1e-12)
+    operator = hessian.hessian_operator(loss, alpha)
+    H = hessian.full_hessian(operator, 5, dtype=tf.float64)
+    np.testing.assert_allclose(H, expected, rtol=1e-12)
     v = start(5)
     found = tf.function(lambda v: hessian.hessian_vector_product(loss, alpha, v))(v)
     np.testing.assert_allclose(found, expected @ v.numpy(), rtol=1e-12)
@@ -100,3 +102,63 @@ def test_a_warm_start_needs_fewer_products():
     cold = hessian.power_iteration(operator(H), start(len(H)))
     warm = hessian.power_iteration(operator(H), cold.vector)
     assert warm.iterations == 1 < cold.iterations
+
+
+def test_lanczos_stops_early_at_the_asked_accuracy():
+    """From the eigenvector of the run's recorded Hessian before, ten or more epochs earlier."""
+    names = list(RECORDED)
+    products = []
+    for before, name in zip(names[:-1], names[1:], strict=True):
+        if before.split("/")[0] == name.split("/")[0]:
+            start_vector = np.linalg.eigh(RECORDED[before])[1][:, -1]
+            start_vector += 0.1 * start(len(start_vector)).numpy() / np.sqrt(len(start_vector))
+            H = RECORDED[name]
+            found = hessian.lanczos(operator(H), tf.constant(start_vector), tolerance=1e-3)
+            expected = np.linalg.eigvalsh(H)[-1]
+            assert abs(found.value - expected) <= 1e-3 * expected
+            assert abs(found.value - expected) <= found.residual
+            products.append(int(found.iterations))
+    assert np.mean(products) < 9 < 15
+
+
+@pytest.mark.parametrize("solver", [hessian.lanczos, hessian.power_iteration])
+def test_a_hessian_that_is_not_finite_gives_no_number(solver):
+    H = np.eye(6)
+    H[2, 3] = np.nan
+    assert np.isnan(solver(operator(H), start(6)).value)
+
+
+def test_a_kernel_without_a_second_derivative_is_named():
+    """Bilinear resizing: the tape would return a wrong Hessian and say nothing."""
+    x = [tf.constant(np.random.default_rng(0).normal(size=(1, 3, 3, 1)))]
+
+    @functools.partial(tf.function, autograph=False)  # it would hide the kind of error
+    def product(method):
+        return hessian.hessian_vector_product(
+            lambda x: tf.reduce_sum(tf.image.resize(x[0], (6, 6), method) ** 3), x, start(9)
+        )
+
+    with pytest.raises(LookupError, match="ResizeBilinearGrad"):
+        product("bilinear")
+    with pytest.raises(LookupError, match="ResizeNearestNeighborGrad"):
+        product("nearest")
+
+
+def test_operator_in_a_loop_equals_separate_products():
+    """The passes that it shares are captured by the loop of the graph."""
+    A = tf.constant(np.random.default_rng(1).normal(size=(4, 4)))
+    alpha = [tf.constant(np.random.default_rng(2).normal(size=4))]
+
+    def loss(alpha):
+        return tf.reduce_sum(tf.tanh(tf.linalg.matvec(A, alpha[0])) ** 2)
+
+    @tf.function
+    def both():
+        H = hessian.full_hessian(hessian.hessian_operator(loss, alpha), 4, dtype=tf.float64)
+        rows = [
+            hessian.hessian_vector_product(loss, alpha, row)
+            for row in tf.unstack(tf.eye(4, dtype=tf.float64))
+        ]
+        return H, tf.stack(rows)
+
+    np.testing.assert_allclose(*both(), rtol=1e-12, atol=1e-14)
