@@ -75,7 +75,7 @@ class SearchConfig:
         0.0, "drop path in the last epoch, 0 in the first", low=0.0, high=1.0
     )
     cutout: str = _field(
-        "auto", "auto: if and only if drop_path_prob > 0", choices=("auto", "true", "false")
+        "auto", "auto: if and only if there is drop path", choices=("auto", "true", "false")
     )
     cutout_length: int = _field(16, "side of the square, in pixels", low=1)
     cutout_prob: float = _field(1.0, "probability of cutout", low=0.0, high=1.0)
@@ -101,7 +101,12 @@ class SearchConfig:
 
     @property
     def use_cutout(self):
-        return self.drop_path_prob > 0 if self.cutout == "auto" else self.cutout == "true"
+        """Whether cutout may be used in any epoch."""
+        return self.cutout_with(self.make_method().max_drop_path_prob(self))
+
+    def cutout_with(self, drop_path_prob):
+        """Whether cutout is used where the drop path probability rises to that."""
+        return drop_path_prob > 0 if self.cutout == "auto" else self.cutout == "true"
 
     def make_space(self):
         """The spaces.base.Space, with `nodes` nodes."""
@@ -209,7 +214,7 @@ def check(config):
             f"--independent_noise needs --alpha_step=finite_difference, not {config.alpha_step}"
         )
     config.make_space()
-    config.make_method()
+    config.make_method().check(config)
     _plugin("datasets", config.dataset, "load")
     return config
 
