@@ -19,7 +19,7 @@ class Trajectory:
     """What one search recorded.
 
     Attributes:
-        figure: name of the figure that it belongs to.
+        figure: name of the figure that it belongs to; "": that of all run directories.
         panels: {title of a panel: the run's label in it}.
         run: {column: value} that tells it apart.
         history: one dict for each epoch 0, 1, ...; LAMBDA_MAX is missing where it was not measured.
@@ -29,6 +29,15 @@ class Trajectory:
     panels: dict[str, str]
     run: dict[str, str]
     history: list[dict]
+
+    def measured(self):
+        """The epochs at which lambda_max was measured."""
+        return [e for e, row in enumerate(self.history) if row.get(LAMBDA_MAX) is not None]
+
+    def spacing(self):
+        """Epochs between the first two measurements; 1 if there is one."""
+        first, second = (*self.measured(), 1 + self.measured()[0])[:2]
+        return second - first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +99,36 @@ def rollbacks(history):
     ]
 
 
-def measured(history):
-    """The epochs at which lambda_max was measured."""
-    return [epoch for epoch, row in enumerate(history) if row.get(LAMBDA_MAX) is not None]
+def panels(curves):
+    """What `plots.trajectories` takes.
+
+    Args:
+        curves: (Trajectory, Curve) pairs of a figure.
+    """
+    found = {}
+    for recorded, drawn in curves:
+        for panel, label in recorded.panels.items():
+            found.setdefault(panel, []).append((label, drawn))
+    return found
+
+
+def rows(curves):
+    """One dict for each evaluation of (Trajectory, Curve) pairs; None where there is no value."""
+    return [
+        {
+            **recorded.run,
+            "epoch": epoch,
+            "lambda_max": value,
+            "lambda_max_local_average": average,
+            "decision_epoch": drawn.decision_epoch,
+            "stop_epoch": drawn.stop_epoch,
+            "stop_epoch_plot_scripts": drawn.offline_stop_epoch,
+        }
+        for recorded, drawn in curves
+        for epoch, value, average in zip(
+            drawn.epochs, drawn.lambda_max, drawn.local_average, strict=True
+        )
+    ]
 
 
 def of_run(name, history):
@@ -104,11 +140,10 @@ def of_run(name, history):
     Raises:
         UserError: it holds no curvature.
     """
-    if not measured(history):
-        raise UserError(
-            f"run {name} holds no curvature; search with --method=darts_es or --hessian_every=1"
-        )
-    return Trajectory("", {"": name}, {"run": name}, history)
+    found = Trajectory("", {"": name}, {"run": name}, history)
+    if not found.measured():
+        raise UserError(f"run {name} holds no curvature; search with --method=darts_es")
+    return found
 
 
 def read_csv(path):
