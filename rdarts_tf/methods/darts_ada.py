@@ -40,27 +40,8 @@ class Method(base.Method):
         drop_path is not in the paper's ADA; its values are the grid of sec. 5.3.
     """
 
-    def __init__(
-        self,
-        preset="authors",
-        *,
-        window=None,
-        delta=None,
-        factor=None,
-        start_epoch=None,
-        frequency=None,
-        regularizer="l2",
-        increase=None,
-        maximum=None,
-    ):
-        self.rule = tracker.stop_rule(
-            preset,
-            window=window,
-            delta=delta,
-            factor=factor,
-            start_epoch=start_epoch,
-            frequency=frequency,
-        )
+    def __init__(self, preset="authors", *, regularizer="l2", increase=None, maximum=None, **rule):
+        self.rule = tracker.stop_rule(preset, **rule)
         self.frequency = self.rule.frequency
         if regularizer not in tuple(REGULARIZERS):
             raise UserError(

@@ -24,24 +24,8 @@ class Method(base.Method):
         has not. Their test is off when weight decay is near ADA's maximum; ours is not.
     """
 
-    def __init__(
-        self,
-        preset="authors",
-        *,
-        window=None,
-        delta=None,
-        factor=None,
-        start_epoch=None,
-        frequency=None,
-    ):
-        self.rule = tracker.stop_rule(
-            preset,
-            window=window,
-            delta=delta,
-            factor=factor,
-            start_epoch=start_epoch,
-            frequency=frequency,
-        )
+    def __init__(self, preset="authors", **rule):
+        self.rule = tracker.stop_rule(preset, **rule)
         self.frequency = self.rule.frequency
 
     def after_epoch(self, config, history, *, num_rollbacks=0):
