@@ -75,7 +75,7 @@ class SearchConfig:
         0.0, "drop path in the last epoch, 0 in the first", low=0.0, high=1.0
     )
     cutout: str = _field(
-        "auto", "auto: if and only if drop_path_prob > 0", choices=("auto", "true", "false")
+        "auto", "auto: if and only if there is drop path", choices=("auto", "true", "false")
     )
     cutout_length: int = _field(16, "side of the square, in pixels", low=1)
     cutout_prob: float = _field(1.0, "probability of cutout", low=0.0, high=1.0)
@@ -101,7 +101,12 @@ class SearchConfig:
 
     @property
     def use_cutout(self):
-        return self.drop_path_prob > 0 if self.cutout == "auto" else self.cutout == "true"
+        """Whether cutout may be used in any epoch."""
+        return self.cutout_with(self.make_method().max_drop_path_prob(self))
+
+    def cutout_with(self, drop_path_prob):
+        """Whether cutout is used where the drop path probability rises to that."""
+        return drop_path_prob > 0 if self.cutout == "auto" else self.cutout == "true"
 
     def make_space(self):
         """The spaces.base.Space, with `nodes` nodes."""
@@ -139,8 +144,25 @@ class SearchConfig:
         return "runs/" + "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
 
 
-def define_flags(config_class):
-    """Defines one flag per field of a configuration, and the flags of the run directory."""
+@dataclasses.dataclass(frozen=True)
+class AnalyzeConfig:
+    """What is drawn of finished searches."""
+
+    what: str = _field("trajectory", "the analysis, one of those above")
+    out: str | None = _field(
+        None, "folder for what is written; default analysis, in the run directory if there is one"
+    )
+    method: str | None = _field(
+        None, "whose stop rule is applied; default the run's own, else darts_es"
+    )
+
+
+def define_flags(config_class, *, in_run_dir):
+    """Defines one flag per field of a configuration.
+
+    Args:
+        in_run_dir: define the flags of the run directory, too.
+    """
     for field in dataclasses.fields(config_class):
         text, low, high = (field.metadata.get(key) for key in ("help", "low", "high"))
         bounds = {"lower_bound": low, "upper_bound": high}
@@ -155,16 +177,20 @@ def define_flags(config_class):
             flags.DEFINE_float(field.name, field.default, text, **bounds)
         else:
             flags.DEFINE_string(field.name, field.default, text + _available(field.name))
-    flags.DEFINE_string("run_dir", None, "default runs/<space>_<dataset>_<method>_s<seed>")
-    flags.DEFINE_bool("overwrite", False, "start anew in a run directory that is in use")
+    if in_run_dir:
+        flags.DEFINE_string("run_dir", None, "default runs/<space>_<dataset>_<method>_s<seed>")
+        flags.DEFINE_bool("overwrite", False, "start anew in a run directory that is in use")
 
 
-def run(main, config_class):
+def run(main, config_class, *, in_run_dir=True):
     """Runs `main(argv)` of a CLI with the flags of a configuration and exits with its return code.
 
     What cannot be parsed is one sentence and exit code 2, as any other error of the user.
+
+    Args:
+        in_run_dir: whether the command works in one run directory, given by a flag.
     """
-    define_flags(config_class)
+    define_flags(config_class, in_run_dir=in_run_dir)
     for flag in flags.FLAGS.flags_by_module_dict()[__name__]:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # what --help shows
 
@@ -179,17 +205,13 @@ def run(main, config_class):
 
 
 def from_flags(config_class):
-    """The configuration that the parsed flags give.
-
-    Raises:
-        ConfigError: a combination that cannot be.
-    """
+    """The configuration that the parsed flags give, see `check`."""
     names = [field.name for field in dataclasses.fields(config_class)]
-    return check(config_class(**{name: flags.FLAGS[name].value for name in names}))
+    return config_class(**{name: flags.FLAGS[name].value for name in names})
 
 
 def check(config):
-    """Returns `config`.
+    """Returns `config`, a SearchConfig.
 
     Raises:
         UserError: unknown plugin, odd channels, a value on the wrong side of a bound.
@@ -209,7 +231,7 @@ def check(config):
             f"--independent_noise needs --alpha_step=finite_difference, not {config.alpha_step}"
         )
     config.make_space()
-    config.make_method()
+    config.make_method().check(config)
     _plugin("datasets", config.dataset, "load")
     return config
 

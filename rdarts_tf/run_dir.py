@@ -56,7 +56,10 @@ class RunDir:
         self.write_text(name, json.dumps(value, indent=1) + "\n")
 
     def write_text(self, name, text):
-        _write(self.path / name, lambda file: file.write(text.encode()))
+        self.write_bytes(name, text.encode())
+
+    def write_bytes(self, name, content):
+        _write(self.path / name, lambda file: file.write(content))
 
     def read_json(self, name):
         """The content of a JSON file, or None if there is none.

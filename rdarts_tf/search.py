@@ -14,7 +14,7 @@ def main(argv):
     try:
         if len(argv) > 1:
             raise UserError(f"unexpected argument {argv[1]!r}; flags look like --space=s1")
-        config = config_lib.from_flags(config_lib.SearchConfig)
+        config = config_lib.check(config_lib.from_flags(config_lib.SearchConfig))
         run_dir = RunDir(flags.FLAGS.run_dir or config.default_run_dir())
         if not flags.FLAGS.overwrite and _is_finished(config, run_dir):
             print(f"{run_dir.path} is finished; --overwrite starts anew")

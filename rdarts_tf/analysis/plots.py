@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
@@ -15,6 +16,11 @@ DPI = 120
 BOX_COLORS = {"input": "#b4eeb4", "node": "#add8e6", "output": "#eee8aa"}  # as in the DARTS paper
 EDGE_COLOR = "#404040"
 TITLE_HEIGHT = 0.35
+# The paper's order, then more; its yellow darkened to be seen on white.
+CURVE_COLORS = ("tab:blue", "tab:red", "tab:green", "#d9a400", "tab:cyan", "tab:purple", "#404040")
+STOP = {"marker": "o", "markersize": 9, "linestyle": "none"}
+OFFLINE_STOP = STOP | {"markerfacecolor": "white", "markeredgewidth": 2}
+ROLLBACK = {"linestyle": ":", "linewidth": 1.4}
 
 
 def draw_cell(pairs, concat, *, title, num_inputs=2, ops_per_node=2):
@@ -80,6 +86,35 @@ def alpha_heatmap(edge_weights, *, primitives, title, num_inputs=2):
     return figure
 
 
+def trajectories(panels, *, title):
+    """Figure of lambda_max (thin) and its local average (bold) against the epoch.
+
+    A filled dot is where the search stops, a hollow one where only the rule of the authors' plot
+    scripts does, a dotted line where it rolled back to. As Figures 6, 13, 14 of Zela et al. 2020.
+
+    Args:
+        panels: {title of a panel: [(label, trajectory.Curve), ...]}, drawn side by side; curves of
+            the same label share a colour.
+        title: text above.
+    Returns:
+        matplotlib Figure.
+    """
+    figure = Figure(figsize=(6.4 * len(panels), 4.4), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, (panel, curves) in zip(all_axes, panels.items(), strict=True):
+        labels = list(dict.fromkeys(label for label, _ in curves))
+        colors = {n: CURVE_COLORS[i % len(CURVE_COLORS)] for i, n in enumerate(labels)}
+        for label, curve in curves:
+            _draw_curve(axes, curve, colors[label])
+        axes.set(title=panel, xlabel="epoch")
+        axes.set_ylim(bottom=0)
+        axes.grid(color="#e0e0e0", linewidth=0.6)
+        axes.legend(handles=_curve_legend(colors, curves), fontsize=8, loc="upper left")
+    all_axes[0].set_ylabel(r"$\lambda_{max}$ of $\nabla^2_\alpha\,L_{valid}$")
+    return figure
+
+
 def short_name(primitive):
     """A primitive's name for narrow fields: sep_conv_3x3 -> sep 3x3, skip_connect -> skip."""
     for word in ("_conv", "_pool", "_connect"):
@@ -99,6 +134,35 @@ def to_png(figure):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def _draw_curve(axes, curve, color):
+    lambda_max, averages = (
+        np.array(values, float) for values in (curve.lambda_max, curve.local_average)
+    )  # None becomes NaN, a gap
+    axes.plot(curve.epochs, lambda_max, color=color, linewidth=0.7, alpha=0.45)
+    axes.plot(curve.epochs, averages, color=color, linewidth=2)
+    for epoch in curve.rollbacks:
+        axes.axvline(epoch, color=color, **ROLLBACK)
+    for epoch, style in ((curve.offline_stop_epoch, OFFLINE_STOP), (curve.stop_epoch, STOP)):
+        if epoch is not None:
+            axes.plot(epoch, curve.local_average_at(epoch), color=color, zorder=3, **style)
+
+
+def _curve_legend(colors, curves):
+    """The labels' colours, and the marks that occur."""
+    curves = [curve for _, curve in curves]
+    stops = any(curve.stop_epoch is not None for curve in curves)
+    offline = any(curve.offline_stop_epoch not in (None, curve.stop_epoch) for curve in curves)
+    marks = [
+        (stops, "stop", STOP),
+        (offline, "stop by the plot scripts", OFFLINE_STOP),
+        (any(curve.rollbacks for curve in curves), "rolled back to", ROLLBACK),
+    ]
+    lines = [Line2D([], [], color=color, linewidth=2, label=n) for n, color in colors.items()]
+    return lines + [
+        Line2D([], [], color="gray", label=name, **style) for occurs, name, style in marks if occurs
+    ]
 
 
 def _draw_box(axes, node):

@@ -51,6 +51,9 @@ class Method:
 
     frequency = None
 
+    def check(self, config):
+        """Raises UserError where the method cannot work with `config`; called before any work."""
+
     def max_drop_path_prob(self, config):
         """The largest drop path probability that the run may use; 0: the network has no drop path."""
         return config.drop_path_prob
@@ -64,7 +67,7 @@ class Method:
             num_rollbacks: how often the run has rolled back.
         """
         progress = epoch / max(config.epochs - 1, 1)
-        cutout = config.cutout_prob if config.use_cutout else 0.0
+        cutout = config.cutout_prob if config.cutout_with(config.drop_path_prob) else 0.0
         return Regularization(
             weight_decay=config.weight_decay,
             drop_path_prob=config.drop_path_prob * progress,

@@ -31,6 +31,7 @@ HELPERS = {
     "layers": ("batch_norm", "drop_path", "primitives", "mixed_op"),
     "datasets": ("augment", "tfds"),
     "analysis": ("cell_graph",),
+    "methods": ("tracker",),
 }
 
 # Modules that only these files import.

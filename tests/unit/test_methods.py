@@ -1,9 +1,12 @@
 """Decisions of the methods on plain numbers."""
 
+import dataclasses
+
 import pytest
 
-from rdarts_tf import config
-from rdarts_tf.methods import base
+from rdarts_tf import config, optimizers
+from rdarts_tf.errors import UserError
+from rdarts_tf.methods import base, darts_ada, darts_es
 
 regularization = base.Method().regularization
 
@@ -28,3 +31,162 @@ def test_cutout_ramps_where_asked():
     settings = config.SearchConfig(drop_path_prob=0.6, cutout_ramp=True, cutout_prob=0.5)
     assert regularization(settings, 0).cutout_probability == 0
     assert regularization(settings, 49).cutout_probability == 0.5
+
+
+def rows(values):
+    return [{"epoch": e, "curvature/lambda_max": value} for e, value in enumerate(values)]
+
+
+def search(method, curvature, *, epochs=50, **settings):
+    """Plays a search whose lambda_max is curvature(epoch, weight_decay or drop path).
+
+    Returns:
+        [(epoch, decision)] of all decisions; history and rollbacks as the loop keeps them.
+    """
+    settings = config.SearchConfig(epochs=epochs, **settings)
+    history, decisions = [], []
+    while len(history) < epochs:
+        epoch, num_rollbacks = len(history), len(decisions)
+        used = method.regularization(settings, epoch, num_rollbacks=num_rollbacks)
+        history += rows([curvature(epoch, used)])
+        history[-1]["epoch"] = epoch
+        decision = method.after_epoch(settings, history, num_rollbacks=num_rollbacks)
+        if decision is not base.CONTINUE:
+            decisions.append((epoch, decision))
+            if isinstance(decision, base.Stop):
+                break
+            history = history[: decision.epoch + 1]
+    return decisions
+
+
+def growing(epoch, used):
+    return 1.1**epoch
+
+
+def test_darts_es_stops_once_curvature_has_grown():
+    # LA(18) / LA(10) = 1.1 ** 8 = 2.1 at the first test; the paper's needs 1.1 ** 5 = 1.6.
+    assert search(darts_es.Method(), growing) == [(22, base.Stop(10))]
+    assert search(darts_es.Method("paper"), growing) == [(7, base.Stop(0))]
+    assert search(darts_es.Method(start_epoch=20), growing) == [(32, base.Stop(20))]
+    assert search(darts_es.Method(factor=2.2), growing) == []
+    assert search(darts_es.Method(), lambda *_: 0.0) == []
+
+
+def test_darts_ada_rolls_back_twice_and_multiplies_weight_decay():
+    ada, settings = darts_ada.Method(), config.SearchConfig()
+    assert search(ada, growing) == [(22, base.Rollback(10)), (22, base.Rollback(10))]
+    decays = [
+        ada.regularization(settings, 11, num_rollbacks=number).weight_decay for number in range(3)
+    ]
+    assert decays == pytest.approx([3e-4, 3e-3, 3e-2], rel=1e-12)
+
+
+def test_darts_ada_goes_back_to_where_curvature_began_to_grow():
+    def curvature(epoch, used):
+        """Rises after epoch 30 unless weight decay is stronger."""
+        return 1.0 if epoch <= 30 or used.weight_decay > 1e-3 else 2.0
+
+    # LA(30), complete at 34, is of 1, 1, 1, 2, 2 = 1.4; LA(22) is 1.
+    assert search(darts_ada.Method(), curvature) == [(34, base.Rollback(22))]
+
+
+def test_the_learning_rate_goes_on_by_the_absolute_epoch():
+    """0.001 + 0.012 (1 + cos(11 pi / 50)), not that of epoch 0 nor of epoch 23."""
+    decision = darts_ada.Method().after_epoch(
+        config.SearchConfig(), rows([1.1**e for e in range(23)])
+    )
+    rate = optimizers.cosine(decision.epoch + 1, 50, 0.025, 0.001)
+    assert rate == pytest.approx(0.02224616, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "strengths"),
+    [
+        ({}, {"weight_decay": 3e-4}, [3e-4, 3e-3, 3e-2]),
+        ({}, {"weight_decay": 4e-4}, [4e-4, 4e-3]),
+        ({}, {"weight_decay": 3e-2}, [3e-2]),
+        ({}, {"weight_decay": 9e-2}, [9e-2]),
+        ({}, {"weight_decay": 0.0}, [0.0]),
+        ({"increase": 3, "maximum": 0.0243}, {}, [3e-4, 9e-4, 2.7e-3, 8.1e-3, 2.43e-2]),
+        ({"regularizer": "drop_path"}, {}, [0.0, 0.2, 0.4, 0.6]),
+        ({"regularizer": "drop_path"}, {"drop_path_prob": 0.3}, [0.3, 0.5]),
+        ({"regularizer": "drop_path", "increase": 0.5, "maximum": 0.9}, {}, [0.0, 0.5]),
+    ],
+)
+def test_strengths_of_darts_ada(arguments, settings, strengths):
+    """As many rollbacks as the maximum allows, and no more."""
+    ada, settings = darts_ada.Method(**arguments), config.SearchConfig(**settings)
+    history, found = rows([1.1**epoch for epoch in range(23)]), []
+    for number in range(10):
+        used = ada.regularization(settings, 49, num_rollbacks=number)
+        l2 = arguments.get("regularizer") != "drop_path"
+        found.append(used.weight_decay if l2 else used.drop_path_prob)
+        decision = ada.after_epoch(settings, history, num_rollbacks=number)
+        assert decision == (base.Rollback(10) if number < len(strengths) - 1 else base.CONTINUE)
+    assert found == pytest.approx(strengths + strengths[-1:] * (10 - len(strengths)))
+
+
+def test_drop_path_of_darts_ada_ramps_to_each_maximum_and_brings_cutout():
+    settings = config.SearchConfig(method="darts_ada(regularizer=drop_path)")
+    ada = settings.make_method()
+    assert ada.max_drop_path_prob(settings) == pytest.approx(0.6)
+    assert settings.use_cutout
+    before = ada.regularization(settings, 25)
+    assert (before.drop_path_prob, before.cutout_probability) == (0, 0)
+    after = ada.regularization(settings, 25, num_rollbacks=2)
+    assert after.drop_path_prob == pytest.approx(0.4 * 25 / 49)
+    assert (after.cutout_probability, after.weight_decay) == (1, 3e-4)
+    never = dataclasses.replace(settings, cutout="false")
+    assert not never.use_cutout
+    assert ada.regularization(never, 25, num_rollbacks=2).cutout_probability == 0
+
+
+def test_darts_ada_with_l2_has_the_drop_path_of_the_configuration():
+    assert darts_ada.Method().max_drop_path_prob(config.SearchConfig()) == 0
+    assert darts_ada.Method().max_drop_path_prob(config.SearchConfig(drop_path_prob=0.2)) == 0.2
+
+
+def test_a_checkpoint_is_kept_as_long_as_a_rollback_may_need_it():
+    ada = darts_ada.Method()
+    # Checkpoint 11, the end of epoch 10, serves until the test of epoch 22 is over.
+    found = {number: ada.oldest_epoch_needed(number) for number in (0, 5, 11, 20, 23, 24, 25, 49)}
+    assert found == {0: 0, 5: 5, 11: 11, 20: 11, 23: 11, 24: 13, 25: 13, 49: 37}
+    assert darts_es.Method().oldest_epoch_needed(30) == 30  # its result is in alphas.npz
+
+
+@pytest.mark.parametrize("spec", ["darts_ada", "darts_ada(paper)", "darts_ada(start_epoch=5)"])
+def test_every_rollback_finds_its_checkpoint(spec):
+    ada = config.SearchConfig(method=spec).make_method()
+    for number in range(1, 51):
+        history = rows([1.1**epoch for epoch in range(number)])
+        decision = ada.after_epoch(config.SearchConfig(), history)
+        if decision is not base.CONTINUE:
+            assert decision.epoch + 1 >= max(ada.oldest_epoch_needed(n) for n in range(number + 1))
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ("darts_es(code)", "unknown preset 'code'; there are: authors, paper"),
+        ("darts_es(window=4)", "window=4 must be an odd whole number"),
+        ("darts_es(ratio=0.75)", "does not take that: .*ratio"),
+        ("darts_ada(regularizer=cutout)", "unknown regularizer 'cutout'; there are: l2, drop_path"),
+        ("darts_ada(increase=1)", "increase=1 must be a number greater than 1"),
+        ("darts_ada(increase=much)", "increase='much' must be a number greater than 1"),
+        ("darts_ada(maximum=0)", "maximum=0 must be a number greater than 0"),
+        ("darts_ada(regularizer=drop_path, maximum=1)", "maximum=1 must be .*less than 1"),
+        ("darts_ada(regularizer=drop_path, increase=0)", "increase=0 must be .* greater than 0"),
+        ("darts_ada(maximum=1e-3)", "cannot increase --weight_decay=0.0003 with increase=10"),
+    ],
+)
+def test_a_method_that_cannot_be_is_refused_before_any_work(spec, sentence):
+    with pytest.raises(UserError, match=sentence):
+        config.check(config.SearchConfig(method=spec))
+
+
+def test_presets_and_arguments():
+    assert vars(darts_es.Method().rule) == vars(darts_ada.Method("authors").rule)
+    paper = darts_es.Method("paper", factor=1.5)
+    assert (paper.frequency, paper.rule.delta, paper.rule.factor) == (1, 5, 1.5)
+    assert darts_es.Method("paper").rule.factor == pytest.approx(4 / 3)
+    assert (base.Method.frequency, darts_es.Method().frequency) == (None, 2)

@@ -1,0 +1,116 @@
+"""Draws what searches recorded: python -m rdarts_tf.analyze RUN_DIR... --what=trajectory.
+
+--what=trajectory: lambda_max, its local averages and the epochs at which the stop rule fires, as
+figures and a table. Beside run directories it takes the authors' CSV of eigenvalue trajectories.
+"""
+
+import csv
+import io
+import pathlib
+import sys
+
+from rdarts_tf import config as config_lib
+from rdarts_tf.analysis import trajectory
+from rdarts_tf.errors import UserError
+from rdarts_tf.run_dir import RunDir
+
+
+def main(argv):
+    try:
+        config, paths = config_lib.from_flags(config_lib.AnalyzeConfig), argv[1:]
+        if config.what not in ANALYSES:
+            raise UserError(f"unknown --what={config.what}; there are: {', '.join(ANALYSES)}")
+        if not paths:
+            raise UserError("nothing to analyze; give run directories or CSV files")
+        files = dict(ANALYSES[config.what](config, paths))
+        _write(pathlib.Path(config.out or _default_out(paths)), files)
+        return 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def trajectories(config, paths):
+    """Yields (file name, content): a figure for each group of runs, and trajectory.csv."""
+    from rdarts_tf.analysis import (
+        plots,
+        trajectory,
+    )  # not earlier: matplotlib takes a second to load
+
+    found = [pair for path in paths for pair in _trajectories(config, path)]
+    found.sort(key=lambda pair: (pair[0].figure, *pair[0].run.values()))
+    curves = [(recorded, trajectory.curve(recorded.history, rule)) for recorded, rule in found]
+    for figure in dict.fromkeys(recorded.figure for recorded, _ in found):
+        panels = trajectory.panels(pair for pair in curves if pair[0].figure == figure)
+        drawn = plots.trajectories(panels, title=figure.replace("_", " "))
+        yield f"{'_'.join(filter(None, ('trajectory', figure)))}.png", plots.to_png(drawn)
+    yield "trajectory.csv", _table(trajectory.rows(curves))
+
+
+# --what: function of (AnalyzeConfig, paths) that yields (file name, content as bytes).
+ANALYSES = {"trajectory": trajectories}
+
+
+def _trajectories(config, path):
+    """[(Trajectory, the rule that is applied to it)] of a run directory or CSV."""
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return [(found, _rule(config.method or "darts_es")) for found in trajectory.read_csv(path)]
+    run_dir = RunDir(path)
+    recorded = run_dir.read_json("config.json")
+    if recorded is None:
+        raise UserError(f"{path} is no run directory: it holds no config.json")
+    found = trajectory.of_run(path.resolve().name, run_dir.read_metrics())
+    return [(found, _rule(config.method or _own_method(recorded["method"], found)))]
+
+
+def _own_method(spec, found):
+    """The method of a run; if it has no stop rule, darts_es at the epochs that were measured."""
+    if hasattr(_method(spec), "rule"):
+        return spec
+    return f"darts_es(frequency={found.spacing()})"
+
+
+def _rule(spec):
+    """The tracker.StopRule of a method."""
+    method = _method(spec)
+    if not hasattr(method, "rule"):
+        raise UserError(f"--method={spec} has no stop rule; take darts_es or darts_ada")
+    return method.rule
+
+
+def _method(spec):
+    return config_lib.SearchConfig(method=spec).make_method()
+
+
+def _table(rows):
+    """Dicts as the bytes of a CSV file; columns in the order in which they occur first."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().encode()
+
+
+def _default_out(paths):
+    """`analysis` inside the only run directory, or where the command runs."""
+    alone = len(paths) == 1 and pathlib.Path(paths[0]).is_dir()
+    return pathlib.Path(paths[0] if alone else ".") / "analysis"
+
+
+def _write(folder, files):
+    """Writes {name: bytes} and prints the paths."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            RunDir(folder).write_bytes(name, content)
+            print(folder / name)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}; choose another --out"
+        ) from error
+
+
+if __name__ == "__main__":
+    config_lib.run(main, config_lib.AnalyzeConfig, in_run_dir=False)
