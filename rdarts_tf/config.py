@@ -95,6 +95,25 @@ class SearchConfig:
         "XLA on a single device; auto: if that is a GPU and no max pooling needs a second derivative",
         choices=("auto", "true", "false"),
     )
+    # Curvature.
+    hessian_every: int = _field(
+        1, "epochs between measurements of lambda_max; the last epoch counts; 0: none", low=0
+    )
+    eigensolver: str = _field(
+        "power",
+        "power iteration; lanczos, which needs fewer products; or the full Hessian",
+        choices=("power", "lanczos", "full"),
+    )
+    hessian_batches: int = _field(1, "validation batches whose Hessians are averaged", low=1)
+    hessian_tolerance: float = _field(
+        1e-3, "relative; of the residual in power iteration, of lambda_max in lanczos", low=0.0
+    )
+    hessian_spectrum: bool = _field(
+        False, "log the histogram of all eigenvalues; needs --eigensolver=full"
+    )
+    continue_after_stop: bool = _field(
+        False, "go on to the last epoch where darts_es stops; its result stays that of the stop"
+    )
     # Run directory.
     checkpoint_every: int = _field(1, "epochs between checkpoints", low=1)
     keep_checkpoints: int = _field(2, "newest checkpoints that are kept; 0 keeps all", low=0)
@@ -221,7 +240,7 @@ def check(config):
             f"--init_channels={config.init_channels} is odd; skip connections of stride 2 halve it, "
             f"take {config.init_channels + 1}"
         )
-    for name in ("learning_rate", "grad_clip", "finite_difference_radius"):
+    for name in ("learning_rate", "grad_clip", "finite_difference_radius", "hessian_tolerance"):
         if getattr(config, name) <= 0:
             raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")
     if config.drop_path_prob >= 1:
@@ -232,8 +251,27 @@ def check(config):
         )
     config.make_space()
     config.make_method().check(config)
+    _check_curvature(config, config.make_method())
     _plugin("datasets", config.dataset, "load")
     return config
+
+
+def _check_curvature(config, method):
+    every, needed = config.hessian_every, method.frequency
+    if needed and (every == 0 or needed % every):
+        raise ConfigError(
+            f"method {config.method!r} needs lambda_max every {needed} epochs, not "
+            f"--hessian_every={every}; take --hessian_every=1"
+        )
+    if config.hessian_spectrum and (config.eigensolver != "full" or every == 0):
+        raise ConfigError(
+            "--hessian_spectrum needs --eigensolver=full and --hessian_every of at least 1, not "
+            f"{config.eigensolver} and {every}"
+        )
+    if config.continue_after_stop and not method.stops:
+        raise ConfigError(
+            f"--continue_after_stop needs a method that stops, such as darts_es, not {config.method}"
+        )
 
 
 def to_flags(config):

@@ -105,41 +105,27 @@ def power_iteration(matvec, v0, *, max_iterations=100, tolerance=1e-4):
     Args:
         matvec: v [n] -> H v [n]; linear, symmetric.
         v0: [n], not orthogonal to the answer; the last epoch's vector is a good one.
-        max_iterations: of each of the two iterations.
+        max_iterations: with s = 0; twice as many in all.
     Returns:
         EigenPair.
     Differs from: the authors form H row by row and take max(eigvals(H)).
     """
-    zero = tf.zeros((), v0.dtype)
-    pair, size = _power(matvec, v0, zero, max_iterations, tolerance)
+    v0 = _unit(v0)
 
-    def shifted():
-        again, _ = _power(matvec, v0, size, max_iterations, tolerance)
-        return again._replace(iterations=again.iterations + pair.iterations)
-
-    unsettled = tf.logical_or(pair.value < 0, pair.residual > tolerance * size)
-    return tf.cond(unsettled, shifted, lambda: pair)
-
-
-def _power(matvec, v0, s, max_iterations, tolerance):
-    """The dominant eigenpair of H + s I, as one of H, and ||Hv||."""
-
-    def rayleigh(v):
-        hv = matvec(v)
+    def step(i, done, s, v, _):
+        hv, i = matvec(v), i + 1
         value = tf.reduce_sum(v * hv)
-        return hv, value, tf.norm(hv - value * v)
+        pair = EigenPair(value, v, tf.norm(hv - value * v), i)
+        settled = pair.residual <= tolerance * tf.norm(hv + s * v)
+        shift = (s == 0) & tf.where(settled, value < 0, i >= max_iterations)
+        done = (settled & ~shift) | (i >= 2 * max_iterations) | ~tf.math.is_finite(value)
+        s = tf.where(shift, tf.norm(hv), s)
+        return i, done, s, tf.where(shift, v0, _unit(hv + s * v)), pair
 
-    def unsettled(i, v, hv, value, residual):
-        return tf.logical_and(i < max_iterations, residual > tolerance * tf.norm(hv + s * v))
-
-    def step(i, v, hv, value, residual):
-        v = _unit(hv + s * v)
-        return i + 1, v, *rayleigh(v)
-
-    v = _unit(v0)
-    state = (tf.constant(1), v, *rayleigh(v))
-    i, v, hv, value, residual = tf.while_loop(unsettled, step, state)
-    return EigenPair(value, v, residual, i), tf.norm(hv)
+    zero = tf.zeros((), v0.dtype)
+    pair = EigenPair(zero, v0, zero, tf.constant(0))
+    state = (tf.constant(0), tf.constant(False), zero, v0, pair)
+    return EigenPair(*tf.while_loop(lambda i, done, *_: ~done, step, state)[-1])
 
 
 def lanczos(matvec, v0, *, num_products=15, tolerance=0.0):
@@ -191,11 +177,11 @@ def _ritz(Q, HQ, j):
     T = tf.matmul(Q, HQ, transpose_b=True)
     finite = tf.reduce_all(tf.math.is_finite(T))
     T = tf.where(finite, (T + tf.transpose(T)) / 2, tf.zeros_like(T))
-    empty = tf.cast(tf.range(len(T)) >= j, T.dtype)  # these must not come out largest
+    empty = tf.cast(tf.range(T.shape[0]) >= j, T.dtype)  # these must not come out largest
     values, Y = tf.linalg.eigh(T - tf.linalg.diag(empty * (1 + 2 * tf.norm(T))))
     value = tf.where(finite, values[-1], np.nan)
     vector, hv = (tf.linalg.matvec(A, Y[:, -1], transpose_a=True) for A in (Q, HQ))
-    gap = values[-1] - values[-2] if len(values) > 1 else tf.norm(T)
+    gap = values[-1] - values[-2] if T.shape[0] > 1 else tf.norm(T)
     return EigenPair(value, vector, tf.norm(hv - value * vector), j), gap
 
 

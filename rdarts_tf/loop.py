@@ -8,9 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from rdarts_tf import config as config_lib
-from rdarts_tf import distribution, genotype, optimizers, summaries, training
+from rdarts_tf import curvature, distribution, genotype, optimizers, summaries, training
 from rdarts_tf.datasets import augment
 from rdarts_tf.datasets import base as data
+from rdarts_tf.errors import UserError
+from rdarts_tf.methods import base, tracker
 from rdarts_tf.networks import cnn
 from rdarts_tf.progress import Progress, Stop
 from rdarts_tf.run_dir import RunDirError
@@ -35,14 +37,13 @@ class SearchRun:
 
     Args:
         config: config.SearchConfig.
-        run_dir: run_dir.RunDir, created; a checkpoint in it is taken up.
-        overwrite: clear the directory instead, once all checks have passed.
+        run_dir: run_dir.RunDir; nothing is written yet.
         say: called with each line for the user.
     Raises:
         UserError: before any work.
     """
 
-    def __init__(self, config, run_dir, *, overwrite=False, say=print):
+    def __init__(self, config, run_dir, *, say=print):
         self.config, self.run_dir, self.say = config, run_dir, say
         self.method, self.space = config.make_method(), config.make_space()
         self.dataset = config.load_dataset()
@@ -55,30 +56,46 @@ class SearchRun:
                 f"{self.dataset.image_shape[0]}x{self.dataset.image_shape[1]}; take a smaller one"
             )
         self.num_steps = data.num_steps(len(self.train), config.batch_size)
-        if overwrite:
-            run_dir.clear()
+        if config.hessian_batches > self.num_steps:
+            raise config_lib.ConfigError(
+                f"--hessian_batches={config.hessian_batches} but an epoch has {self.num_steps} steps; "
+                "take as many at most"
+            )
         distribution.configure_runtime()
         strategy = distribution.make_strategy(config.strategy)
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             self.net = make_supernet(config, self.space, self.dataset)
         self.search = training.Search(self.net, config=config, strategy=strategy)
-        self.epoch, self.first_step = self._resume()
+        self.curvature = curvature.Curvature(
+            self.search, eigensolver=config.eigensolver, tolerance=config.hessian_tolerance
+        )
+        self.measures = config.hessian_every > 0
+        self.decisions = []
 
-    def run(self):
-        """Searches to the last epoch.
+    def run(self, *, overwrite=False):
+        """Searches to the end, from where the run directory stands.
 
+        Args:
+            overwrite: clear the directory first.
         Returns:
             genotype.Genotype.
         Raises:
-            Interrupted, Diverged.
+            Interrupted, Diverged; UserError: the checkpoint is another network's.
         """
+        if overwrite:
+            self.run_dir.clear()
+        self.epoch, self.first_step = self._resume()
+        self.run_dir.write_json("config.json", dataclasses.asdict(self.config))
+        self.run_dir.write_text("flags.cfg", config_lib.to_flags(self.config))
         self.run_dir.write_json("dataset.json", dataset_record(self.dataset))
         self.board = summaries.SearchSummaries(self.run_dir.tensorboard, resume_step=self.epoch)
         self.board.hparams(dataclasses.asdict(self.config))
         with Stop.on_signals() as self.stop:
-            while self.epoch < self.config.epochs:
+            self._decide()  # again, if the process ended between an epoch and its decision
+            while not self._is_over():
                 self._run_epoch()
+                self._decide()
         return self._finish()
 
     def edge_weights(self):
@@ -88,9 +105,48 @@ class SearchRun:
     def genotype(self):
         return genotype.derive(self.space, self.edge_weights())
 
+    def load(self, arrays):
+        """Sets all variables to the arrays of a checkpoint.
+
+        Raises:
+            RunDirError: it is of another network.
+        """
+        variables = self._variables()
+        if set(arrays) != set(variables):
+            missing = sorted(set(arrays) ^ set(variables))[0]
+            raise RunDirError(
+                f"a checkpoint in {self.run_dir.path} belongs to another network ({missing}); use "
+                "--overwrite to start anew"
+            )
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+
+    def measure_curvature(self, epoch):
+        """curvature.Measured at the present weights, on the last validation batches of `epoch`.
+
+        Raises:
+            LookupError: an operation has no second derivative.
+        """
+        regularization = self._regularization(epoch)
+        batches = self._search_epoch(
+            epoch, regularization, first_step=self.num_steps - self.config.hessian_batches
+        )
+        return self.curvature.measure(
+            [(images, labels) for _, _, images, labels in batches],
+            epoch=epoch,
+            drop_path_prob=regularization.drop_path_prob,
+        )
+
+    def _variables(self):
+        return self.search.variables() | {"curvature/vector": self.curvature.vector}
+
+    def _regularization(self, epoch):
+        num_rollbacks = sum(decision["decision"] == "rollback" for decision in self.decisions)
+        return self.method.regularization(self.config, epoch, num_rollbacks=num_rollbacks)
+
     def _run_epoch(self):
         config, epoch, start = self.config, self.epoch, time.monotonic()
-        regularization = self.method.regularization(config, epoch)
+        regularization = self._regularization(epoch)
         rates = {
             "learning_rate": optimizers.cosine(
                 epoch, config.epochs, config.learning_rate, config.learning_rate_min
@@ -98,12 +154,10 @@ class SearchRun:
             "weight_decay": regularization.weight_decay,
             "drop_path_prob": regularization.drop_path_prob,
         }
-        augmentation = self._augmentation(regularization.cutout_probability)
         steps = self.num_steps - self.first_step
-        loss, accuracy = self._train_epoch(augmentation, rates)
+        loss, accuracy = self._train_epoch(regularization, rates)
         step_seconds = (time.monotonic() - start) / max(steps, 1)
-        valid_loss, valid_accuracy = self._validate(augmentation)
-        self.epoch, self.first_step = epoch + 1, 0
+        valid_loss, valid_accuracy = self._validate(regularization)
         row = {
             "epoch": epoch,
             "search/loss": loss,
@@ -111,26 +165,73 @@ class SearchRun:
             "validation/loss": valid_loss,
             "validation/accuracy": valid_accuracy,
             **{f"search/{name}": rate for name, rate in rates.items()},
-            "search/skip_connections": self._skips(),
+            "search/skip_connections": self.genotype().count("skip_connect", "normal"),
             "search/step_seconds": step_seconds,
         }
+        if self._measures_after(epoch):
+            row |= self._curvature_row(epoch)
+        self.epoch, self.first_step = epoch + 1, 0
         self._record(row)
 
-    def _train_epoch(self, augmentation, rates):
+    def _measures_after(self, epoch):
+        every = self.config.hessian_every
+        return self.measures and (epoch % every == 0 or epoch == self.config.epochs - 1)
+
+    def _curvature_row(self, epoch):
+        """What metrics.jsonl tells of a measurement; lambda_max is None where there is no number."""
+        try:
+            found = self.measure_curvature(epoch)
+        except LookupError as error:
+            return self._no_second_derivative(error)
+        self.run_dir.save_hessian(epoch, found._asdict())
+        if self.config.hessian_spectrum:
+            self.board.spectrum(epoch, found.spectrum)
+        value = found.lambda_max if np.isfinite(found.lambda_max) else None
+        if value is None:
+            self.say(
+                f"the Hessian of epoch {epoch} is not finite; its lambda_max is recorded as missing"
+            )
+        row = {
+            "curvature/lambda_max": value,
+            "curvature/error_bound": None if value is None else found.error_bound,
+            "curvature/products": found.products,
+            "curvature/seconds": found.seconds,
+        }
+        history = [*self.run_dir.read_metrics(), {"epoch": epoch} | row]
+        average = tracker.newest_average(
+            history,
+            frequency=self.method.frequency or self.config.hessian_every,
+            window=self.method.window,
+        )
+        return row | {"curvature/lambda_max_local_average": average}
+
+    def _no_second_derivative(self, error):
+        reason = f"lambda_max cannot be measured: {error}"
+        if self.method.frequency:
+            raise UserError(
+                f"{reason}; method {self.config.method} needs it, take another primitive or method"
+            ) from error
+        self.say(f"{reason}; it is recorded as missing, --hessian_every=0 leaves it out")
+        self.measures = False
+        return {"curvature/lambda_max": None}
+
+    def _search_epoch(self, epoch, regularization, *, first_step):
+        return data.search_epoch(
+            self.train,
+            self.valid,
+            batch_size=self.config.batch_size,
+            augment=self._augmentation(regularization),
+            seed=self.config.seed,
+            epoch=epoch,
+            first_step=first_step,
+        )
+
+    def _train_epoch(self, regularization, rates):
         """(mean loss, accuracy) of the epoch's training batches."""
         config, epoch, search = self.config, self.epoch, self.search
         if self.first_step == 0:
             search.reset_totals()
-        batches = data.search_epoch(
-            self.train,
-            self.valid,
-            batch_size=config.batch_size,
-            augment=augmentation,
-            seed=config.seed,
-            epoch=epoch,
-            first_step=self.first_step,
-        )
-        iterator = iter(batches)
+        iterator = iter(self._search_epoch(epoch, regularization, first_step=self.first_step))
         rates = {name: tf.constant(rate, tf.float32) for name, rate in rates.items()}
 
         def block(first, last):
@@ -141,13 +242,13 @@ class SearchRun:
         self._blocks(f"epoch {epoch + 1}/{config.epochs}", block, self.first_step)
         return search.mean_totals()
 
-    def _validate(self, augmentation):
+    def _validate(self, regularization):
         """(mean loss, accuracy) of the one-shot model on the validation split, augmented as in training."""
         config, totals = self.config, [v.numpy() for v in self.search.totals]
         batches = data.test_epoch(
             self.valid,
             batch_size=config.batch_size,
-            augment=augmentation,
+            augment=self._augmentation(regularization),
             seed=config.seed,
             epoch=self.epoch,
         )
@@ -203,19 +304,71 @@ class SearchRun:
         )
         self.board.genotype(row["epoch"], found)
         self.board.flush()
-        if self.epoch % self.config.checkpoint_every == 0 or self.epoch == self.config.epochs:
+        due = self.epoch % self.config.checkpoint_every == 0 or self.epoch == self.config.epochs
+        if due or self.method.may_return_to(row["epoch"]):
             self._checkpoint(0)
+        lambda_max = row.get("curvature/lambda_max")
         self.say(
             f"epoch {self.epoch}/{self.config.epochs}: loss {row['search/loss']:.4f}, "
             f"accuracy {row['search/accuracy']:.4f}, validation {row['validation/accuracy']:.4f}, "
             f"{row['search/skip_connections']} of {len(found.cells['normal'])} skips in the normal "
-            f"cell, {row['search/step_seconds']:.2f} s/step"
+            f"cell, {'' if lambda_max is None else f'lambda_max {lambda_max:.3g}, '}"
+            f"{row['search/step_seconds']:.2f} s/step"
         )
 
-    def _skips(self):
-        return self.genotype().count("skip_connect", "normal")
+    def _is_over(self):
+        stopped = self._result_epoch() is not None and not self.config.continue_after_stop
+        return stopped or self.epoch >= self.config.epochs
 
-    def _augmentation(self, cutout_probability):
+    def _result_epoch(self):
+        """The epoch whose architecture the method stopped at, or None."""
+        stops = [d["epoch"] for d in self.decisions if d["decision"] == "stop"]
+        return stops[0] if stops else None
+
+    def _decide(self):
+        """Asks the method what to do after the last finished epoch, records it and does it."""
+        if self._result_epoch() is not None:
+            return
+        history = self.run_dir.read_metrics()
+        decision = self.method.after_epoch(self.config, history, num_rollbacks=len(self.decisions))
+        if decision is base.CONTINUE:
+            return
+        kind = "stop" if isinstance(decision, base.Stop) else "rollback"
+        text = f"after epoch {self.epoch - 1}: {self._told(decision)}"
+        self.decisions.append(
+            {
+                "decision": kind,
+                "epoch": decision.epoch,
+                "decided_after": self.epoch - 1,
+                "text": text,
+                "carried_out": kind == "stop",
+            }
+        )
+        self.run_dir.write_json("decisions.json", self.decisions)
+        self.say(text)
+        if kind == "rollback":
+            self.epoch, self.first_step = self._resume()
+            self.board.rewind(self.epoch)
+        lambda_max = history[decision.epoch].get(tracker.LAMBDA_MAX)
+        self.board.decision(kind, decision.epoch, text=text, lambda_max=lambda_max)
+
+    def _told(self, decision):
+        """A decision in words."""
+        epoch, n = decision.epoch, len(self.decisions)
+        if isinstance(decision, base.Stop):
+            return f"stop; the result is the architecture of epoch {epoch}"
+        old, new = (
+            self.method.regularization(self.config, self.config.epochs - 1, num_rollbacks=k)
+            for k in (n, n + 1)
+        )
+        changes = [
+            f"{name} {getattr(old, name):g} -> {getattr(new, name):g}"
+            for name in ("weight_decay", "drop_path_prob")
+            if getattr(old, name) != getattr(new, name)
+        ]
+        return f"back to the end of epoch {epoch}, {', '.join(changes)}"
+
+    def _augmentation(self, regularization):
         config, dataset = self.config, self.dataset
         return augment.Augmentation(
             dataset.mean,
@@ -223,11 +376,11 @@ class SearchRun:
             crop_padding=dataset.crop_padding,
             flip=dataset.flip,
             cutout_length=config.cutout_length if config.use_cutout else 0,
-            cutout_probability=cutout_probability,
+            cutout_probability=regularization.cutout_probability,
         )
 
     def _checkpoint(self, step):
-        arrays = {name: v.numpy() for name, v in self.search.variables().items()}
+        arrays = {name: v.numpy() for name, v in self._variables().items()}
         self.run_dir.save_checkpoint(arrays, epoch=self.epoch, step=step)
         self.run_dir.prune_checkpoints(
             keep=self.config.keep_checkpoints,
@@ -235,25 +388,31 @@ class SearchRun:
         )
 
     def _resume(self):
-        """(epoch, step) to go on with; variables, metrics and alphas are as they were there."""
+        """(epoch, step) to go on with; variables and recorded numbers are as they were there."""
+        self.decisions = self._carry_out(self.run_dir.read_json("decisions.json") or [])
         newest = self.run_dir.load_newest_checkpoint(self.say)
         if newest is None:
-            self.run_dir.truncate(0)
-            return 0, 0
-        (epoch, step), arrays = newest
-        variables = self.search.variables()
-        if set(arrays) != set(variables):
-            missing = sorted(set(arrays) ^ set(variables))[0]
-            raise RunDirError(
-                f"the checkpoint of epoch {epoch} in {self.run_dir.path} belongs to another network "
-                f"({missing}); use --overwrite to start anew"
-            )
-        for name, variable in variables.items():
-            variable.assign(arrays[name])
+            (epoch, step) = (0, 0)
+        else:
+            (epoch, step), arrays = newest
+            self.load(arrays)
+            at = f", step {step}" if step else ""
+            epochs = self.config.epochs
+            self.say(f"resuming {self.run_dir.path} after {epoch} of {epochs} epochs{at}")
         self.run_dir.truncate(epoch)
-        at = f", step {step}" if step else ""
-        self.say(f"resuming {self.run_dir.path} after {epoch} of {self.config.epochs} epochs{at}")
+        # A stop is decided anew where the epochs that led to it are not on record.
+        self.decisions = [
+            d for d in self.decisions if d["decision"] == "rollback" or d["decided_after"] < epoch
+        ]
         return epoch, step
+
+    def _carry_out(self, decisions):
+        """`decisions`, once no checkpoint of an abandoned branch is left."""
+        if decisions and not decisions[-1]["carried_out"]:
+            self.run_dir.delete_checkpoints_after(decisions[-1]["epoch"] + 1)
+            decisions[-1]["carried_out"] = True
+            self.run_dir.write_json("decisions.json", decisions)
+        return decisions
 
     def _interrupt(self, step):
         self._checkpoint(step)
@@ -271,17 +430,28 @@ class SearchRun:
         )
 
     def _finish(self):
-        found, rows = self.genotype(), self.run_dir.read_metrics()
-        final = {k: rows[-1][k] for k in ("validation/accuracy", "validation/loss")}
+        """Writes the result: the architecture of the last epoch, or of the one stopped at."""
+        rows, result_epoch = self.run_dir.read_metrics(), self._result_epoch()
+        row = rows[-1 if result_epoch is None else result_epoch]
+        final = {k: row[k] for k in ("validation/accuracy", "validation/loss")}
         self.board.hparams(
             dataclasses.asdict(self.config),
             {k.replace("/", "_"): v for k, v in final.items()},
             step=self.config.epochs,
         )
         self.board.close()
-        self.run_dir.write_text("genotype.txt", f"{found}\n")
-        self.run_dir.write_text("genotype.json", found.to_json() + "\n")
+        found = self.genotype()
+        if result_epoch is not None:
+            self._write_genotype("genotype_last_epoch", found)
+            alphas = self.run_dir.read_alphas()
+            edge_weights = {t: tf.nn.softmax(a[result_epoch]).numpy() for t, a in alphas.items()}
+            found = genotype.derive(self.space, edge_weights)
+        self._write_genotype("genotype", found)
         return found
+
+    def _write_genotype(self, name, found):
+        self.run_dir.write_text(f"{name}.txt", f"{found}\n")
+        self.run_dir.write_text(f"{name}.json", found.to_json() + "\n")
 
 
 def make_supernet(config, space, dataset):

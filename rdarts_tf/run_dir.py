@@ -1,7 +1,8 @@
 """The files of a run: written whole or not at all, read without TensorFlow.
 
 config.json · flags.cfg · metrics.jsonl (a line an epoch) · alphas.npz ([epochs, E, K] per cell
-type) · checkpoints/*.npz · tensorboard/ · genotype.json · genotype.txt
+type) · hessian/epoch_*.npz · decisions.json (stops and rollbacks) · checkpoints/*.npz · tensorboard/
+· genotype.json · genotype.txt, and genotype_last_epoch.* where a method stopped at an earlier one
 """
 
 import json
@@ -33,6 +34,7 @@ class RunDir:
         self.path = pathlib.Path(path)
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
+        self.hessians = self.path / "hessian"
 
     def create(self):
         """Makes the directory.
@@ -98,10 +100,20 @@ class RunDir:
         save_npz(self.path / "alphas.npz", new)
 
     def truncate(self, num_epochs):
-        """Forgets metrics and alphas of all epochs but the first `num_epochs`."""
+        """Forgets metrics, alphas and Hessians of all epochs but the first `num_epochs`."""
         self._write_metrics(self.read_metrics()[:num_epochs])
         if alphas := self.read_alphas():
             save_npz(self.path / "alphas.npz", {t: a[:num_epochs] for t, a in alphas.items()})
+
+        for path in self.hessians.glob("epoch_*.npz"):
+            if path.name >= _epoch_file(num_epochs):
+                path.unlink()
+
+    def save_hessian(self, epoch, arrays):
+        """Writes hessian/epoch_*.npz of {name: array}; None is left out."""
+        self.hessians.mkdir(exist_ok=True)
+        arrays = {name: value for name, value in arrays.items() if value is not None}
+        save_npz(self.hessians / _epoch_file(epoch), arrays)
 
     def _write_metrics(self, rows):
         self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
@@ -142,15 +154,25 @@ class RunDir:
             if epoch < oldest_needed or step > 0:
                 path.unlink()
 
+    def delete_checkpoints_after(self, num_epochs):
+        """Deletes the checkpoints of more than `num_epochs` finished epochs, the newest first."""
+        for position, path in self.list_checkpoints():
+            if position > (num_epochs, 0):
+                path.unlink()
+
     def clear(self):
         """Deletes what a search writes; other files stay."""
-        for name in ("config.json", "flags.cfg", "metrics.jsonl", "alphas.npz"):
+        for name in ("config.json", "flags.cfg", "metrics.jsonl", "alphas.npz", "decisions.json"):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("genotype.json", "genotype.txt"):
-            (self.path / name).unlink(missing_ok=True)
+        for path in [*self.path.glob("genotype*.*"), *self.hessians.glob("epoch_*.npz")]:
+            path.unlink()
         old = [path for _, path in self.list_checkpoints()]
         for path in [*old, *self.tensorboard.glob("events.out.tfevents.*")]:
             path.unlink()
+
+
+def _epoch_file(epoch):
+    return f"epoch_{epoch:04d}.npz"
 
 
 def save_npz(path, arrays):

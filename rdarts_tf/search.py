@@ -1,6 +1,5 @@
 """Searches an architecture: python -m rdarts_tf.search --space=s1 --dataset=cifar100."""
 
-import dataclasses
 import sys
 
 from absl import flags
@@ -44,10 +43,7 @@ def _search(config, run_dir, *, overwrite):
 
     run_dir.create()
     try:
-        run = loop.SearchRun(config, run_dir, overwrite=overwrite)
-        run_dir.write_json("config.json", dataclasses.asdict(config))
-        run_dir.write_text("flags.cfg", config_lib.to_flags(config))
-        run.run()
+        loop.SearchRun(config, run_dir).run(overwrite=overwrite)
     except loop.Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code

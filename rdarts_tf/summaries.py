@@ -25,7 +25,12 @@ SCALAR_TAGS = (
     "validation/accuracy",
     "curvature/lambda_max",
     "curvature/lambda_max_local_average",
+    "curvature/error_bound",
+    "curvature/products",
+    "curvature/seconds",
 )
+SPECTRUM_TAG = "curvature/spectrum"
+DECISION_TAG = "decision/{}"
 ALPHA_TAG = "alpha/{}"
 EDGE_WEIGHTS_TAG = "alpha/{}_weights"
 CELL_TAG = "cell/{}"
@@ -61,7 +66,7 @@ class SearchSummaries:
         self.flush()
 
     def epoch(self, epoch, *, scalars):
-        """Writes {tag: number}; each tag is one of SCALAR_TAGS.
+        """Writes {tag: number}; each tag is one of SCALAR_TAGS. None is a number that is missing.
 
         Raises:
             ValueError: unknown tag; nothing is written then.
@@ -71,7 +76,26 @@ class SearchSummaries:
                 raise ValueError(f"unknown scalar tag {tag!r}; known are {', '.join(SCALAR_TAGS)}")
         with self._writer.as_default(step=epoch):
             for tag, value in scalars.items():
-                tf.summary.scalar(tag, value)
+                if value is not None:
+                    tf.summary.scalar(tag, value)
+
+    def spectrum(self, epoch, values):
+        """Writes the histogram of the Hessian's eigenvalues, [n]."""
+        with self._writer.as_default(step=epoch):
+            tf.summary.histogram(SPECTRUM_TAG, values)
+
+    def decision(self, kind, epoch, *, text, lambda_max=None):
+        """Marks a decision at the epoch that it leads back to: a text and a point at lambda_max.
+
+        Args:
+            kind: "stop" or "rollback".
+            lambda_max: of that epoch, or None.
+        """
+        with self._writer.as_default(step=epoch):
+            tf.summary.text(DECISION_TAG.format(kind), text)
+            if lambda_max is not None:
+                tf.summary.scalar(f"curvature/{kind}", lambda_max)
+        self.flush()
 
     def alphas(self, epoch, names, *, alphas, edge_weights, primitives):
         """Writes a histogram of the raw alphas and a heat map of the edge weights per cell type.

@@ -27,6 +27,8 @@ class Search:
     def __init__(self, net, *, config, strategy):
         self.net, self.config, self.strategy = net, config, strategy
         w, alpha = net.trainable_variables, list(net.alphas.values())
+        self.alpha_dtype = alpha[0].value.dtype
+        self.drops_paths = config.make_method().max_drop_path_prob(config) > 0
         with strategy.scope():
             self.momentum = [_zeros_like(v) for v in w]
             self.adam_m = [_zeros_like(v) for v in alpha]
@@ -91,7 +93,7 @@ class Search:
             losses = self.strategy.run(
                 self._run_search_step, args=(next(iterator), step, epoch, rates)
             )
-            loss = self._first(losses)
+            loss = self.first(losses)
             step += 1
         return step, loss
 
@@ -101,27 +103,28 @@ class Search:
         for step in tf.range(first, last):
             self.strategy.run(self._run_validate_step, args=(next(iterator), step, epoch))
 
-    def _first(self, per_replica):
+    def first(self, per_replica):
+        """The value of the first replica."""
         return self.strategy.experimental_local_results(per_replica)[0]
 
-    def _key(self, epoch, step, use):
+    def key(self, epoch, step, use):
+        """int32 [2]: the key of a replica's random draws for one use in a step of an epoch."""
         key = tf.random.fold_in(tf.random.fold_in([self.config.seed, 0], epoch), use)
         return distribution.fold_in_replica(tf.random.fold_in(key, step))
 
     def _search_step(self, batch, step, epoch, rates):
         """An alpha step, then a weight step on the same training batch (Liu et al. 2019, alg. 1)."""
-        key = functools.partial(self._key, epoch, step)
+        key = functools.partial(self.key, epoch, step)
         train_images, train_labels, valid_images, valid_labels = batch
         train = distribution.local_part((train_images, train_labels))
         valid = distribution.local_part((valid_images, valid_labels))
-        drop_path_prob = rates["drop_path_prob"] if self.config.drop_path_prob else None
-        loss = functools.partial(self._loss, drop_path_prob=drop_path_prob)
+        loss = functools.partial(self.loss, drop_path_prob=rates["drop_path_prob"])
         self._alpha_step(
-            [loss(train, _scale(train_labels), key(use)) for use in self._train_uses()],
-            loss(valid, _scale(valid_labels), key(ALPHA_VALID)),
+            [loss(train, key(use)) for use in self._train_uses()],
+            loss(valid, key(ALPHA_VALID)),
             rates,
         )
-        weight_loss = loss(train, _scale(train_labels), key(WEIGHT), keep=True)
+        weight_loss = loss(train, key(WEIGHT), keep=True)
         return self._weight_step(weight_loss, train, rates)
 
     def _train_uses(self):
@@ -129,18 +132,19 @@ class Search:
         independent = self.config.independent_noise
         return (ALPHA_TRAIN, ALPHA_PLUS, ALPHA_MINUS) if independent else (ALPHA_TRAIN,) * 3
 
-    def _loss(self, batch, scale, key, *, drop_path_prob, keep=False):
+    def loss(self, batch, key, *, drop_path_prob, keep=False):
         """The loss of a batch as a function of the parameters, BatchNorm in training mode.
 
         Args:
             batch: this replica's (images, labels).
-            scale: of the summed cross entropy.
             key: of all random draws.
+            drop_path_prob: scalar; not used where the method never drops paths.
             keep: whether the logits and the moved BatchNorm statistics are wanted, too.
         Returns:
             (w, alpha) -> loss, or (loss, logits, statistics).
         """
         images, labels = batch
+        drop_path_prob = drop_path_prob if self.drops_paths else None
 
         def loss(w, alpha):
             state = [v.value for v in self.net.non_trainable_variables]
@@ -154,7 +158,7 @@ class Search:
                 training=True,
             )
             losses = classification.cross_entropy(logits, labels)
-            value = tf.cast(scale, losses.dtype) * tf.reduce_sum(losses)
+            value = tf.cast(_scale(labels), losses.dtype) * tf.reduce_sum(losses)
             return (value, logits, [state[i] for i in self.statistics]) if keep else value
 
         return loss
@@ -163,7 +167,7 @@ class Search:
         return {t: tf.nn.softmax(a) for t, a in zip(self.net.alphas, alpha, strict=True)}
 
     def _alpha_step(self, train_losses, valid_loss, rates):
-        config, w, alpha = self.config, *self._parameters()
+        config, w, alpha = self.config, *self.parameters()
         sgd = self._sgd(rates)
 
         def weight_step(w, g):
@@ -199,7 +203,7 @@ class Search:
         _assign(self.adam_v, v)
 
     def _weight_step(self, loss, batch, rates):
-        config, w, alpha = self.config, *self._parameters()
+        config, w, alpha = self.config, *self.parameters()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(w)
             value, logits, state = loss(w, alpha)
@@ -230,7 +234,7 @@ class Search:
 
     def _validate_step(self, batch, step, epoch):
         images, labels = distribution.local_part(batch)
-        logits = self.net(images, seed=self._key(epoch, step, VALIDATE), training=False)
+        logits = self.net(images, seed=self.key(epoch, step, VALIDATE), training=False)
         self._count(logits, labels)
 
     def _count(self, logits, labels):
@@ -242,7 +246,8 @@ class Search:
             total.assign_add(value)
         return sums[0] / sums[2]
 
-    def _parameters(self):
+    def parameters(self):
+        """(w, alpha) as lists of tensors."""
         w = [tf.convert_to_tensor(v.value) for v in self.net.trainable_variables]
         return w, [tf.convert_to_tensor(v.value) for v in self.net.alphas.values()]
 

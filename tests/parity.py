@@ -251,7 +251,9 @@ def curvature(f):
     """The Hessian of the validation loss at w, in the order of the authors' concatenation."""
     a, loss = f.arrays, f.loss("valid")
     matvec = hessian.hessian_operator(lambda alpha: loss(f.w, alpha), f.alpha)
-    H = hessian.full_hessian(matvec, sum(a.shape[0] * a.shape[1] for a in f.alpha), dtype=tf.float64)
+    H = hessian.full_hessian(
+        matvec, sum(a.shape[0] * a.shape[1] for a in f.alpha), dtype=tf.float64
+    )
     shifted = H + hessian.AUTHORS_SHIFT * tf.eye(len(H), dtype=H.dtype)
     yield "hessian/H_no_wd", _error(H, a["hessian/H_no_wd"]), CURVATURE
     yield "hessian/H_reference", _error(shifted, a["hessian/H_reference"]), CURVATURE

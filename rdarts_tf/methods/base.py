@@ -47,9 +47,13 @@ class Method:
 
     Attributes:
         frequency: epochs between the values of lambda_max that decisions need; None: they need none.
+        window: values in a local average of lambda_max, odd.
+        stops: whether it may decide to Stop.
     """
 
     frequency = None
+    window = 5
+    stops = False
 
     def check(self, config):
         """Raises UserError where the method cannot work with `config`; called before any work."""
@@ -84,6 +88,10 @@ class Method:
             num_rollbacks: how often the run has rolled back.
         """
         return CONTINUE
+
+    def may_return_to(self, epoch):
+        """Whether a Rollback may name `epoch`, so that its end needs a checkpoint."""
+        return False
 
     def oldest_epoch_needed(self, num_epochs_done):
         """Checkpoints of fewer finished epochs may be deleted."""

@@ -42,7 +42,7 @@ class Method(base.Method):
 
     def __init__(self, preset="authors", *, regularizer="l2", increase=None, maximum=None, **rule):
         self.rule = tracker.stop_rule(preset, **rule)
-        self.frequency = self.rule.frequency
+        self.frequency, self.window = self.rule.frequency, self.rule.window
         if regularizer not in tuple(REGULARIZERS):
             raise UserError(
                 f"unknown regularizer {regularizer!r}; there are: {', '.join(REGULARIZERS)}"
@@ -98,6 +98,9 @@ class Method(base.Method):
         if epoch is None or num_rollbacks >= len(self._strengths(config)) - 1:
             return base.CONTINUE
         return base.Rollback(epoch)
+
+    def may_return_to(self, epoch):
+        return epoch >= self.rule.start_epoch and epoch % self.rule.frequency == 0
 
     def oldest_epoch_needed(self, num_epochs_done):
         """The checkpoint of the earliest rollback that is decided after the last epoch or later.

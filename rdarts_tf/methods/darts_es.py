@@ -24,9 +24,11 @@ class Method(base.Method):
         has not. Their test is off when weight decay is near ADA's maximum; ours is not.
     """
 
+    stops = True
+
     def __init__(self, preset="authors", **rule):
         self.rule = tracker.stop_rule(preset, **rule)
-        self.frequency = self.rule.frequency
+        self.frequency, self.window = self.rule.frequency, self.rule.window
 
     def after_epoch(self, config, history, *, num_rollbacks=0):
         epoch = self.rule.stop_epoch(history)

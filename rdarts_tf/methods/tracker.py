@@ -170,6 +170,16 @@ def local_averages(values, *, window):
     return [local_average(values, i, window=window) for i in range(len(values))]
 
 
+def newest_average(history, *, frequency, window):
+    """The newest complete LA after the last epoch of `history`; None before there is one.
+
+    It is centred window // 2 evaluations earlier.
+    """
+    values = [value for _, value in evaluations(history, frequency, last_epoch=None)]
+    index = len(values) - 1 - window // 2
+    return local_average(values, index, window=window) if index >= 0 else None
+
+
 def local_average(values, index, *, window):
     """LA_index of `values`, see `local_averages`."""
     half = window // 2
