@@ -1,0 +1,100 @@
+"""Curvature of a one-cell network: the solvers agree, batches and draws are what they should be."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rdarts_tf import curvature
+from tests.contracts.test_training import make
+
+
+def batch(seed, size=6):
+    rng = np.random.default_rng(seed)
+    images = rng.normal(size=(size, 8, 8, 1)).astype(np.float32)
+    return tf.constant(images), tf.constant(rng.integers(3, size=size).astype(np.int32))
+
+
+@pytest.fixture(scope="module")
+def search():
+    search = make(drop_path_prob=0.2)
+    for alpha in search.net.alphas.values():  # away from symmetry
+        values = np.random.default_rng(3).normal(size=alpha.shape)
+        alpha.assign(values)
+    return search
+
+
+def measured(search, eigensolver, *, batches=(0,), epoch=0, drop_path_prob=0.0):
+    solver = curvature.Curvature(search, eigensolver=eigensolver, tolerance=1e-4)
+    return solver.measure([batch(b) for b in batches], epoch=epoch, drop_path_prob=drop_path_prob)
+
+
+@pytest.fixture(scope="module")
+def full(search):
+    return measured(search, "full")
+
+
+def test_the_full_hessian_is_symmetric_and_flat_along_each_edge(full):
+    H = full.hessian
+    np.testing.assert_array_equal(H, H.T)
+    edges = np.kron(np.eye(len(H) // 3), np.ones((3, 1)))
+    assert np.abs(H @ edges).max() <= 1e-5 * np.abs(H).max()
+    np.testing.assert_allclose(full.spectrum, np.linalg.eigvalsh(H), atol=1e-6)
+    assert full.lambda_max == full.spectrum[-1]
+    assert full.products == len(H)
+
+
+def test_the_hessian_is_that_of_the_loss(search, full):
+    """Second differences of the loss; float32 leaves three digits at this step."""
+    alpha = [a.value for a in search.net.alphas.values()]
+    loss = search.loss(batch(0), search.key(0, 0, curvature.CURVATURE), drop_path_prob=0.0)
+    w, _ = search.parameters()
+    v, step = full.vector, 0.1
+
+    def along(t):
+        parts = np.split(t * v, np.cumsum([a.shape.num_elements() for a in alpha])[:-1])
+        return float(loss(w, [a + p.reshape(a.shape) for a, p in zip(alpha, parts, strict=True)]))
+
+    second = (-along(2 * step) + 16 * along(step) - 30 * along(0) + 16 * along(-step)) / 12
+    second = (second - along(-2 * step) / 12) / step**2
+    assert second == pytest.approx(full.lambda_max, rel=2e-2)
+
+
+@pytest.mark.parametrize("eigensolver", ["power", "lanczos"])
+def test_products_find_the_largest_eigenvalue(search, full, eigensolver):
+    found = measured(search, eigensolver)
+    assert abs(found.lambda_max - full.lambda_max) <= found.error_bound + 1e-6
+    assert found.lambda_max == pytest.approx(full.lambda_max, rel=1e-4)
+    assert found.hessian is found.spectrum is None
+
+
+def test_two_batches_give_the_mean_of_their_hessians(search, full):
+    """The second batch has a draw of its own, so the first one's Hessian is left."""
+    both = measured(search, "full", batches=(0, 0))
+    twice = measured(search, "lanczos", batches=(0, 0))
+    assert both.products == 2 * full.products
+    assert np.abs(both.hessian - full.hessian).max() > 1e-4  # the noise of the second
+    assert twice.lambda_max == pytest.approx(both.lambda_max, rel=1e-4)
+
+
+def test_one_draw_an_epoch_and_no_second_trace(search):
+    solver = curvature.Curvature(search, eigensolver="full", tolerance=1e-3)
+
+    def hessian(epoch, drop_path_prob=0.1):
+        return solver.measure([batch(0)], epoch=epoch, drop_path_prob=drop_path_prob).hessian
+
+    first = hessian(0)
+    np.testing.assert_array_equal(first, hessian(0))
+    assert np.abs(first - hessian(1)).max() > 1e-4
+    assert np.abs(first - hessian(0, drop_path_prob=0.5)).max() > 1e-4
+    assert solver._solve.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("eigensolver", ["power", "lanczos", "full"])
+def test_a_hessian_that_is_not_finite_has_no_eigenvalue(eigensolver):
+    search = make()
+    solver = curvature.Curvature(search, eigensolver=eigensolver, tolerance=1e-3)
+    solver.measure([batch(0)], epoch=0, drop_path_prob=0.0)
+    before = solver.vector.numpy()
+    search.net.trainable_variables[0].assign(search.net.trainable_variables[0] * np.nan)
+    assert np.isnan(solver.measure([batch(0)], epoch=1, drop_path_prob=0.0).lambda_max)
+    np.testing.assert_array_equal(before, solver.vector)

@@ -1,0 +1,240 @@
+"""Searches that stop early or roll back. The thresholds are so low that they do at known epochs.
+
+In this process, since a command of its own would trace everything anew; `Killed` stands for SIGKILL.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+
+from rdarts_tf import config, genotype, loop, summaries
+from rdarts_tf.layers import primitives
+from rdarts_tf.optimizers import cosine
+from rdarts_tf.run_dir import RunDir, load_npz
+from rdarts_tf.spaces.base import uniform
+
+RULE = "window=1, delta=1, factor=0.01, start_epoch=1, frequency=1"
+ES, ADA = f"darts_es({RULE})", f"darts_ada({RULE})"
+
+
+class Killed(BaseException):
+    pass
+
+
+def make(path, method, **changes):
+    fields = {
+        "space": "s5",
+        "dataset": "digits",
+        "method": method,
+        "epochs": 5,
+        "batch_size": 256,
+        "init_channels": 2,
+        "layers": 1,
+        "alpha_step": "first_order",
+        "arch_learning_rate": 0.01,
+        "eigensolver": "full",
+    }
+    run_dir = RunDir(path)
+    run_dir.create()
+    settings = config.check(config.SearchConfig(**fields | changes))
+    return loop.SearchRun(settings, run_dir, say=lambda line: None)
+
+
+def decisions(path):
+    return json.loads((path / "decisions.json").read_text())
+
+
+def rows(path):
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same_run(first, second):
+    timings = ("search/step_seconds", "curvature/seconds")
+    one, two = (
+        [{k: v for k, v in r.items() if k not in timings} for r in rows(p)] for p in (first, second)
+    )
+    assert one == two
+    ours, theirs = (
+        load_npz(sorted((p / "checkpoints").glob("*.npz"))[-1]) for p in (first, second)
+    )
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    assert (first / "genotype.json").read_text() == (second / "genotype.json").read_text()
+
+
+def at_epoch(path, epoch, space):
+    alphas = load_npz(path / "alphas.npz")
+    edge_weights = {t: tf.nn.softmax(a[epoch]).numpy() for t, a in alphas.items()}
+    return genotype.derive(space, edge_weights)
+
+
+@pytest.fixture(scope="module")
+def rolled_back(tmp_path_factory):
+    """An ADA run; after epoch 2 it goes back to the end of epoch 1, twice."""
+    path = tmp_path_factory.mktemp("ada") / "run"
+    run, restored = make(path, ADA), []
+    resume = run._resume
+
+    def spy():
+        position = resume()
+        arrays = {name: v.numpy() for name, v in run._variables().items()}
+        restored.append(
+            (
+                position,
+                arrays,
+                load_npz(path / "checkpoints/epoch_0002_step_000000.npz") if position[0] else None,
+            )
+        )
+        return position
+
+    run._resume = spy
+    run.run()
+    return path, restored
+
+
+def test_ada_goes_back_and_decays_more(rolled_back):
+    path, _ = rolled_back
+    assert [(d["epoch"], d["decided_after"]) for d in decisions(path)] == [(1, 2), (1, 2)]
+    assert [row["epoch"] for row in rows(path)] == list(range(5))
+    decay = [row["search/weight_decay"] for row in rows(path)]
+    np.testing.assert_allclose(decay, [3e-4, 3e-4, 3e-2, 3e-2, 3e-2])
+    for row in rows(path):  # by the absolute epoch
+        assert row["search/learning_rate"] == cosine(row["epoch"], 5, 0.025, 0.001)
+    assert len(load_npz(path / "alphas.npz")["reduce"]) == 5
+    assert len(list((path / "hessian").glob("*.npz"))) == 5
+
+
+def test_ada_restores_every_bit(rolled_back):
+    _, restored = rolled_back
+    assert [position for position, *_ in restored] == [(0, 0), (2, 0), (2, 0)]
+    for _, arrays, checkpoint in restored[1:]:
+        assert arrays.keys() == checkpoint.keys()
+        for name, array in checkpoint.items():
+            np.testing.assert_array_equal(arrays[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("moment", ["recorded", "deleted", "resumed", "epoch"])
+def test_ada_killed_in_a_rollback_ends_the_same(rolled_back, tmp_path, monkeypatch, moment):
+    path = tmp_path / "run"
+    run = make(path, ADA)
+
+    def kill(*args, **kwargs):
+        raise Killed
+
+    def kill_after(function):
+        def killing(*args, **kwargs):
+            function(*args, **kwargs)
+            raise Killed
+
+        return killing
+
+    if moment == "recorded":
+        monkeypatch.setattr(run.run_dir, "delete_checkpoints_after", kill)
+    elif moment == "deleted":
+        delete = run.run_dir.delete_checkpoints_after
+        monkeypatch.setattr(run.run_dir, "delete_checkpoints_after", kill_after(delete))
+    elif moment == "resumed":
+        monkeypatch.setattr(summaries.SearchSummaries, "decision", kill)
+    else:
+        checkpoint = run._checkpoint
+        killing = kill_after(checkpoint)
+        run._checkpoint = lambda step: (killing if run.epoch == 3 else checkpoint)(step)
+    with pytest.raises(Killed):
+        run.run()
+    monkeypatch.undo()
+    make(path, ADA).run()
+    assert_same_run(rolled_back[0], path)
+
+
+def test_ada_by_drop_path(tmp_path):
+    path = tmp_path / "run"
+    method = f"darts_ada({RULE}, regularizer=drop_path, increase=0.3, maximum=0.3)"
+    make(path, method, epochs=4, cutout_length=4).run()
+    assert [row["search/drop_path_prob"] for row in rows(path)][2:] == pytest.approx([0.2, 0.3])
+    assert [row["search/weight_decay"] for row in rows(path)] == [3e-4] * 4
+
+
+def test_ada_needs_no_checkpoint_that_is_not_written(tmp_path):
+    run = make(tmp_path / "run", ADA, checkpoint_every=3, epochs=4)
+    run.run()
+    assert len(decisions(tmp_path / "run")) == 2
+
+
+def test_es_stops_with_the_architecture_of_its_epoch(tmp_path):
+    path = tmp_path / "run"
+    run = make(path, ES)
+    found = run.run()
+    assert [(d["decision"], d["epoch"]) for d in decisions(path)] == [("stop", 1)]
+    assert len(rows(path)) == 3
+    assert found == at_epoch(path, 1, run.space)
+    assert genotype.parse((path / "genotype.json").read_text()) == found
+    again = make(path, ES)  # as after a kill before the result was written
+    (path / "genotype.json").unlink()
+    assert again.run() == found
+    assert len(rows(path)) == 3
+
+
+def test_es_may_go_on_to_the_end_and_records_both(tmp_path):
+    path = tmp_path / "run"
+    run = make(path, ES, continue_after_stop=True)
+    found = run.run()
+    assert len(rows(path)) == 5
+    assert [d["epoch"] for d in decisions(path)] == [1]
+    assert found == at_epoch(path, 1, run.space)
+    last = genotype.parse((path / "genotype_last_epoch.json").read_text())
+    assert last == at_epoch(path, 4, run.space)
+
+
+def test_decisions_show_in_tensorboard(rolled_back):
+    events = EventAccumulator(str(rolled_back[0] / "tensorboard"), {"tensors": 0}).Reload()
+    tags = events.Tags()["tensors"]
+    assert {"curvature/lambda_max", "curvature/rollback", "decision/rollback"} <= set(tags)
+    assert {e.step for e in events.Tensors("curvature/rollback")} == {1}
+    assert [e.step for e in events.Tensors("curvature/lambda_max")] == list(range(5))
+
+
+def test_lambda_max_every_so_many_epochs_and_after_the_last(tmp_path):
+    make(tmp_path / "run", "darts", hessian_every=3, epochs=5, hessian_spectrum=True).run()
+    measured = [r["epoch"] for r in rows(tmp_path / "run") if "curvature/lambda_max" in r]
+    assert measured == [0, 3, 4]
+    saved = load_npz(tmp_path / "run/hessian/epoch_0003.npz")
+    np.testing.assert_allclose(np.linalg.eigvalsh(saved["hessian"]), saved["spectrum"], atol=1e-6)
+
+
+def test_a_hessian_that_is_not_finite_is_missing_not_zero(tmp_path, monkeypatch):
+    run = make(tmp_path / "run", "darts", epochs=2)
+    measure, said = run.curvature.measure, []
+    run.say = said.append
+
+    def broken(*args, epoch, **kwargs):
+        found = measure(*args, epoch=epoch, **kwargs)
+        return found._replace(lambda_max=float("nan")) if epoch == 0 else found
+
+    monkeypatch.setattr(run.curvature, "measure", broken)
+    run.run()
+    assert [row["curvature/lambda_max"] is None for row in rows(tmp_path / "run")] == [True, False]
+    assert any("Hessian of epoch 0 is not finite" in line for line in said)
+
+
+class Blur(primitives.Primitive):
+    """Halves and doubles the resolution, bilinearly: no second derivative in TensorFlow."""
+
+    def call(self, x, scale=None, seed=None, training=False):
+        size = x.shape[1] // self.stride
+        return primitives.scaled(tf.image.resize(tf.image.resize(x, (2, 2)), (size, size)), scale)
+
+
+def test_a_primitive_without_second_derivative(tmp_path, monkeypatch):
+    monkeypatch.setitem(primitives.PRIMITIVES, "blur", Blur)
+    space = uniform("blurred", ("blur", "skip_connect"), num_nodes=1)
+    monkeypatch.setattr(config.SearchConfig, "make_space", lambda self: space)
+    run, said = make(tmp_path / "plain", "darts", epochs=2, layers=2), []
+    run.say = said.append
+    run.run()
+    assert [row.get("curvature/lambda_max") for row in rows(tmp_path / "plain")] == [None, None]
+    assert sum("ResizeBilinearGrad" in line for line in said) == 1
+    with pytest.raises(config.UserError, match="ResizeBilinearGrad.*darts_es"):
+        make(tmp_path / "es", ES, epochs=2, layers=2).run()
