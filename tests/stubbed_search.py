@@ -1,0 +1,28 @@
+"""The search without its steps: everything else of a run is real and takes a second."""
+
+from unittest import mock
+
+import tensorflow as tf
+
+from rdarts_tf import distribution, summaries, training
+
+
+def replace_steps(monkeypatch):
+    """Blocks of steps do nothing, with a loss of 0.5; no TensorBoard.
+
+    Returns:
+        list that receives (epoch, first step, last step, {rate: number}) of each training block.
+    """
+    blocks = []
+
+    def search_block(self, iterator, first, last, epoch, rates):
+        numbers = {name: float(rate) for name, rate in rates.items()}
+        blocks.append((int(epoch), int(first), int(last), numbers))
+        return last, tf.constant(0.5)
+
+    monkeypatch.setattr(training.Search, "search_block", search_block)
+    monkeypatch.setattr(training.Search, "validate_block", lambda *args: None)
+    monkeypatch.setattr(summaries, "SearchSummaries", mock.MagicMock())
+    # Its settings hold for the rest of the process, other tests included.
+    monkeypatch.setattr(distribution, "configure_runtime", lambda: None)
+    return blocks
