@@ -242,11 +242,11 @@ class SearchRun:
             return 0, 0
         (epoch, step), arrays = newest
         variables = self.search.variables()
-        if set(arrays) != set(variables):
-            missing = sorted(set(arrays) ^ set(variables))[0]
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if differing := {(name, a.shape) for name, a in arrays.items()} ^ set(shapes.items()):
             raise RunDirError(
-                f"the checkpoint of epoch {epoch} in {self.run_dir.path} belongs to another network "
-                f"({missing}); use --overwrite to start anew"
+                f"the checkpoint of epoch {epoch} in {self.run_dir.path} belongs to another network or "
+                f"data set ({sorted(differing)[0][0]} differs); use --overwrite to start anew"
             )
         for name, variable in variables.items():
             variable.assign(arrays[name])
