@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "rdarts_tf/__init__.py").read_text())[1]
+NOTEBOOKS = ["ipykernel>=7,<8", "nbclient>=0.10,<1", "nbformat>=5.10,<6"]
 
 setup(
     name="rdarts-tf",
@@ -34,7 +35,7 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "notebooks": ["ipykernel>=7,<8", "nbclient>=0.10,<1", "nbformat>=5.10,<6"],
-        "test": ["pytest>=9.0,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17.6,<0.18"],
+        "notebooks": NOTEBOOKS,
+        "test": ["pytest>=9.0,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17.6,<0.18", *NOTEBOOKS],
     },
 )

@@ -3,10 +3,14 @@
     python benchmarks/alpha_gradient.py --run_dir=RUN [--batches=3] [--precision=float32]
 
 Prints, for each radius R of w +- R v / ||v||, the norm of the implicit term
-(d^2 L_train / d alpha d w) v by finite difference, its cosine to the exact one and its relative error.
+xi (d^2 L_train / d alpha d w) v by finite difference, its cosine to the exact one and its relative
+error; of a run with noise or drop path also with draws that differ between w+ and w-, as in the
+authors' code. Everything is as in the last epoch of the checkpoint, without cutout.
 """
 
 import argparse
+import functools
+import gc
 
 import numpy as np
 import tensorflow as tf
@@ -18,37 +22,113 @@ from rdarts_tf.networks import cnn
 from rdarts_tf.run_dir import RunDir
 from rdarts_tf.tasks.classification import cross_entropy
 
-RADII = (0.1, 0.01, 0.001)
+TRAIN, VALID, PLUS, MINUS = ([1, use] for use in range(4))  # seeds of the random draws
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--run_dir", required=True)
-    parser.add_argument("--batches", type=int, default=3)
-    parser.add_argument("--precision", choices=("float32", "float64"), default="float64")
-    args = parser.parse_args()
-    distribution.configure_runtime()
-    run_dir = RunDir(args.run_dir)
-    settings = config.SearchConfig(**run_dir.read_json("config.json"))
-    (epoch, _), arrays = run_dir.load_newest_checkpoint(print)
-    dataset = settings.load_dataset()
-    net, momentum = _load(settings, dataset, arrays, args.precision)
-    gradients = _gradients(net, momentum, settings, epoch)
-    print(f"{args.run_dir}, after {epoch} epochs, {args.precision}")
-    print("| batch | radius | norm exact | norm difference | cosine | relative error |")
-    print("|---|---|---|---|---|---|")
-    for index, batch in enumerate(_batches(settings, dataset, epoch, args)):
-        direct, exact, differences = gradients(*batch)
-        exact = exact - direct
-        for radius, difference in zip(RADII, differences, strict=True):
-            print(_row(index, radius, exact, difference - direct))
+class Problem:
+    """The two losses and the weight step at a checkpoint.
+
+    Attributes:
+        w, alpha: lists of tensors.
+        xi: learning rate of the virtual step.
+        random: whether the training loss draws at random.
+    """
+
+    def __init__(self, settings, dataset, *, arrays, epoch, precision):
+        self.net, self.momentum = _load(settings, dataset, arrays, precision)
+        self.w = [tf.convert_to_tensor(v.value) for v in self.net.trainable_variables]
+        self.alpha = [tf.convert_to_tensor(a.value) for a in self.net.alphas.values()]
+        self.settings = settings
+        self.xi = optimizers.cosine(
+            epoch, settings.epochs, settings.learning_rate, settings.learning_rate_min
+        )
+        self.regularization = settings.make_method().regularization(settings, epoch)
+        rows = self.net.space.primitives.values()
+        noisy = any("noise" in names for by_edge in rows for names in by_edge)
+        self.random = noisy or self.regularization.drop_path_prob > 0
+
+    def loss(self, w, alpha, images, labels, seed):
+        logits, _ = self.net.stateless_call(
+            w,
+            [v.value for v in self.net.non_trainable_variables],
+            images,
+            edge_weights=dict(zip(self.net.alphas, map(tf.nn.softmax, alpha), strict=True)),
+            drop_path_prob=self.regularization.drop_path_prob or None,
+            seed=seed,
+            training=True,
+        )
+        return tf.reduce_mean(cross_entropy(logits, labels))
+
+    def weight_step(self, w, g):
+        return optimizers.sgd(
+            w,
+            self.momentum,
+            g,
+            learning_rate=self.xi,
+            momentum=self.settings.momentum,
+            weight_decay=self.regularization.weight_decay,
+        )[0]
 
 
-def _row(index, radius, exact, difference):
-    norms = np.linalg.norm(exact), np.linalg.norm(difference)
-    cosine = exact @ difference / (norms[0] * norms[1])
-    error = np.linalg.norm(difference - exact) / norms[0]
-    return f"| {index} | {radius} | {norms[0]:.3g} | {norms[1]:.3g} | {cosine:.2f} | {error:.3g} |"
+def differences(problem, batches, radii):
+    """[the direct term of each batch], [{(radius, draws): gradient} of each batch].
+
+    Only the first derivative of one loss is traced, for training and validation, all points and
+    radii.
+    """
+    w, alpha, loss = problem.w, problem.alpha, tf.function(problem.loss)
+    direct, gradients = [], []
+    for train_batch, valid_batch in batches:
+        train, plus, minus = (_at(loss, train_batch, seed) for seed in (TRAIN, PLUS, MINUS))
+        valid = _at(loss, valid_batch, VALID)
+        virtual = problem.weight_step(w, bilevel.gradient(train, w, alpha, of=w))
+        direct.append(_flat(bilevel.first_order(None, valid, virtual, alpha)))
+        draws = {"same": [train] * 3} | ({"own": [train, plus, minus]} if problem.random else {})
+        gradients.append(
+            {
+                (radius, name): _difference(problem, losses, valid, radius)
+                for name, losses in draws.items()
+                for radius in radii
+            }
+        )
+    return direct, gradients
+
+
+def _difference(problem, train_losses, valid_loss, radius):
+    return _flat(
+        bilevel.finite_difference(
+            train_losses,
+            valid_loss,
+            problem.w,
+            problem.alpha,
+            weight_step=problem.weight_step,
+            xi=problem.xi,
+            radius=radius,
+        )
+    )
+
+
+def exact(problem, batches):
+    """[the exact gradient of each batch]."""
+
+    @tf.function
+    def gradient(train_batch, valid_batch):
+        train = _at(problem.loss, train_batch, TRAIN)
+        valid = _at(problem.loss, valid_batch, VALID)
+        step = problem.weight_step
+        return bilevel.exact(train, valid, problem.w, problem.alpha, weight_step=step)
+
+    return [_flat(gradient(*batch)) for batch in batches]
+
+
+def _at(loss, batch, seed):
+    """(w, alpha) -> loss of a batch."""
+    images, labels = batch
+    return functools.partial(loss, images=images, labels=labels, seed=tf.constant(seed))
+
+
+def _flat(tensors):
+    return np.concatenate([x.numpy().ravel() for x in tensors])
 
 
 def _load(settings, dataset, arrays, precision):
@@ -72,6 +152,7 @@ def _load(settings, dataset, arrays, precision):
 
 
 def _batches(settings, dataset, epoch, args):
+    """[((images, labels) for training, the same for validation)]."""
     train, valid = data.split_search(dataset, settings.train_portion)
     transform = augment.Augmentation(
         dataset.mean, dataset.std, crop_padding=dataset.crop_padding, flip=dataset.flip
@@ -84,71 +165,44 @@ def _batches(settings, dataset, epoch, args):
         seed=settings.seed,
         epoch=epoch,
     )
-    for batch in epoch.take(args.batches):
-        yield [tf.cast(x, args.precision) if x.dtype.is_floating else x for x in batch]
+    return [
+        ((tf.cast(a, args.precision), b), (tf.cast(c, args.precision), d))
+        for a, b, c, d in epoch.take(args.batches)
+    ]
 
 
-def _gradients(net, momentum, settings, epoch):
-    """(batch) -> d, exact gradient, [finite-difference gradients], each [all alphas]."""
-    w = [tf.convert_to_tensor(v.value) for v in net.trainable_variables]
-    alpha = [tf.convert_to_tensor(a.value) for a in net.alphas.values()]
-    state = [v.value for v in net.non_trainable_variables]
-    xi = optimizers.cosine(
-        epoch, settings.epochs, settings.learning_rate, settings.learning_rate_min
-    )
+def _row(index, radius, draws, exact, difference):
+    norms = np.linalg.norm(exact), np.linalg.norm(difference)
+    cosine = exact @ difference / (norms[0] * norms[1])
+    error = np.linalg.norm(difference - exact) / norms[0]
+    numbers = f"{norms[0]:.3g} | {norms[1]:.3g} | {cosine:.2f} | {error:.3g}"
+    return f"| {index} | {radius} | {draws} | {numbers} |"
 
-    def loss_of(images, labels):
-        def loss(w, alpha):
-            edge_weights = dict(zip(net.alphas, map(tf.nn.softmax, alpha), strict=True))
-            logits, _ = net.stateless_call(
-                w, state, images, edge_weights=edge_weights, seed=[1, 2], training=True
-            )
-            return tf.reduce_mean(cross_entropy(logits, labels))
 
-        return loss
-
-    def weight_step(w, g):
-        return optimizers.sgd(
-            w,
-            momentum,
-            g,
-            learning_rate=xi,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-        )[0]
-
-    def flat(tensors):
-        return tf.concat([tf.reshape(x, [-1]) for x in tensors], 0)
-
-    @tf.function
-    def exact(train_images, train_labels, valid_images, valid_labels):
-        train, valid = loss_of(train_images, train_labels), loss_of(valid_images, valid_labels)
-        return flat(bilevel.exact(train, valid, w, alpha, weight_step=weight_step))
-
-    @tf.function
-    def difference(radius, train_images, train_labels, valid_images, valid_labels):
-        train, valid = loss_of(train_images, train_labels), loss_of(valid_images, valid_labels)
-        return flat(
-            bilevel.finite_difference(
-                train, valid, w, alpha, weight_step=weight_step, xi=xi, radius=radius
-            )
-        )
-
-    @tf.function
-    def direct(train_images, train_labels, valid_images, valid_labels):
-        train, valid = loss_of(train_images, train_labels), loss_of(valid_images, valid_labels)
-        g = bilevel.gradient(train, w, alpha, of=w)
-        return flat(bilevel.first_order(None, valid, weight_step(w, g), alpha))
-
-    def gradients(*batch):
-        radii = [tf.constant(r, w[0].dtype) for r in RADII]
-        return (
-            direct(*batch).numpy(),
-            exact(*batch).numpy(),
-            [difference(r, *batch).numpy() for r in radii],
-        )
-
-    return gradients
+def main(argv=None):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--run_dir", required=True)
+    parser.add_argument("--batches", type=int, default=3)
+    parser.add_argument("--radii", type=float, nargs="+", default=[0.1, 0.01, 0.001])
+    parser.add_argument("--precision", choices=("float32", "float64"), default="float64")
+    args = parser.parse_args(argv)
+    distribution.configure_runtime()
+    run_dir = RunDir(args.run_dir)
+    settings = config.SearchConfig(**run_dir.read_json("config.json"))
+    (num_epochs, _), arrays = run_dir.load_newest_checkpoint(print)
+    epoch = max(num_epochs - 1, 0)
+    dataset = settings.load_dataset()
+    problem = Problem(settings, dataset, arrays=arrays, epoch=epoch, precision=args.precision)
+    batches = _batches(settings, dataset, epoch, args)
+    direct, by_difference = differences(problem, batches, args.radii)
+    gc.collect()  # frees the graphs: at real size both together would not fit into 12 GiB
+    by_derivative = exact(problem, batches)
+    print(f"{args.run_dir}, epoch {epoch}, {args.precision}")
+    print("| batch | radius | draws | norm exact | norm difference | cosine | relative error |")
+    print("|---|---|---|---|---|---|---|")
+    for index, d in enumerate(direct):
+        for (radius, draws), difference in by_difference[index].items():
+            print(_row(index, radius, draws, by_derivative[index] - d, difference - d))
 
 
 if __name__ == "__main__":

@@ -2,24 +2,31 @@
 
     python benchmarks/search_step.py --peer=PATH/torch_peer.py --peer_python=PATH/python --out=FILE
 
-Each round runs every case once in a process of its own; a case reports the median of its steps, the
-table the median over the rounds. Ratios are ours / peer's; the peer's alpha step is a finite
-difference. `--space`, `--rounds`, `--steps` narrow it down.
+Each kind of step has a process of its own that traces once, which is its first step, and then waits;
+those of one space live at the same time. A round asks each of them for `--steps` steps and runs the
+peer once in each layout, so that all see the same state of the machine. A result is the median over
+the rounds of the median within a round, its spread the least and the largest of these. Ratios are
+ours / peer's; the peer's alpha step is a finite difference. Memory is the peak of each process.
 """
 
 import argparse
+import contextlib
 import json
-import resource
+import pathlib
+import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 CASES = ("weight", "finite_difference", "exact")
+LAYOUTS = {"nchw": [], "nhwc": ["--channels_last"]}
+SIZES = {"cells": 8, "channels": 16, "batch": 64, "size": 32}
 
 
-def measure(space_name, case, steps):
-    """{"seconds", "first_seconds", "rss_gib"} of one kind of step at real size."""
+def make_step(space_name, case, sizes):
+    """A function that runs one step of a kind: `weight`, or an alpha step by its name."""
     import numpy as np
     import tensorflow as tf
 
@@ -27,100 +34,202 @@ def measure(space_name, case, steps):
     from rdarts_tf.networks import cnn
 
     class WeightOnly(training.Search):
-        def _alpha_step(self, train_losses, valid_loss, rates):
+        def _alpha_step(self, *args):
             pass
 
     class AlphaOnly(training.Search):
-        def _weight_step(self, loss, batch, rates):
+        def _weight_step(self, *args):
             return tf.constant(0.0)
 
     distribution.configure_runtime()
     space = registry.load("spaces", space_name)[0].SPACE
-    net = cnn.Supernet(space, 10, name="supernet")
-    net.build((None, 32, 32, 3))
+    image = (sizes["size"], sizes["size"], 3)
+    net = cnn.Supernet(
+        space, 10, channels=sizes["channels"], num_cells=sizes["cells"], name="supernet"
+    )
+    net.build((None, *image))
     settings = config.SearchConfig(alpha_step="exact" if case == "weight" else case)
     kind = WeightOnly if case == "weight" else AlphaOnly
     search = kind(net, config=settings, strategy=tf.distribute.get_strategy())
     rng = np.random.default_rng(0)
-    batch = (rng.normal(size=(64, 32, 32, 3)).astype(np.float32), rng.integers(10, size=64))
-    batch = (batch[0], batch[1].astype(np.int32))
-    data = tf.data.Dataset.from_tensors(batch * 2).repeat()
+    images = rng.normal(size=(sizes["batch"], *image)).astype(np.float32)
+    labels = rng.integers(10, size=sizes["batch"]).astype(np.int32)
+    iterator = iter(tf.data.Dataset.from_tensors((images, labels) * 2).repeat())
     rates = {"learning_rate": 0.025, "weight_decay": 3e-4, "drop_path_prob": 0.0}
     rates = {name: tf.constant(rate) for name, rate in rates.items()}
-    iterator, seconds = iter(data), []
-    for i in range(steps + 1):
-        start = time.perf_counter()
-        at = tf.constant(i), tf.constant(i + 1)
-        search.search_block(iterator, *at, tf.constant(0), rates)[1].numpy()
-        seconds.append(time.perf_counter() - start)
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {
-        "seconds": statistics.median(seconds[1:]),
-        "first_seconds": seconds[0],
-        "rss_gib": rss,
-    }
+    first, last, epoch = tf.constant(0), tf.constant(1), tf.constant(0)
+    return lambda: search.search_block(iterator, first, last, epoch, rates)[1].numpy()
 
 
-def _child(command):
+def serve(space, case, sizes):
+    """Answers each number of steps that comes in by a line with their seconds, after a first step."""
+    step = make_step(space, case, sizes)
+    _answer(seconds=_timed(step))
+    for line in sys.stdin:
+        _answer(seconds=[_timed(step) for _ in range(int(line))])
+
+
+def _timed(step):
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def _answer(**values):
+    status = pathlib.Path("/proc/self/status").read_text()
+    peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
+    print(json.dumps(values | {"rss_gib": peak}), flush=True)
+
+
+class Child:
+    """A process that has traced one kind of step and runs it when asked.
+
+    Attributes:
+        first_seconds: of the first step, tracing included.
+        rss_gib: peak memory so far.
+    """
+
+    def __init__(self, space, case, sizes):
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--child", json.dumps([space, case, sizes])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
+        self.first_seconds = self._read()
+
+    def seconds(self, steps):
+        """Median of `steps` steps."""
+        with contextlib.suppress(BrokenPipeError):  # `_read` tells why
+            print(steps, file=self.process.stdin, flush=True)
+        return statistics.median(self._read())
+
+    def close(self):
+        self.process.kill()
+        self.process.communicate()
+        self.errors.close()
+
+    def _read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            self.errors.seek(0)
+            raise RuntimeError(f"the process has ended:\n{self.errors.read()[-2000:]}")
+        answer = json.loads(line)
+        self.rss_gib = answer["rss_gib"]
+        return answer["seconds"]
+
+
+def run_peer(args, space, layout):
+    """{"weight_step_seconds", "alpha_step_seconds", "peak_rss_gib", ...}."""
+    command = [args.peer_python, args.peer, "--space", space, "--rows", "0", *LAYOUTS[layout]]
+    command += ["--repeats", str(args.steps)]
+    for name in SIZES:
+        command += [f"--{name}", str(getattr(args, name))]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
-        raise RuntimeError(result.stderr[-2000:])
+        raise RuntimeError(f"{' '.join(command)}:\n{result.stderr[-2000:]}")
     return json.loads(result.stdout.strip().splitlines()[-1])
 
 
-def _ours(space, case, steps):
-    return _child([sys.executable, __file__, "--child", space, case, str(steps)])
+def measure(args, space):
+    """A row for each case of `space`."""
+    cases = args.case or (("weight",) if space == "darts" else CASES)
+    sizes = {name: getattr(args, name) for name in SIZES}
+    children = {}
+    try:
+        for case in cases:  # one after the other: each first step has the machine to itself
+            children[case] = Child(space, case, sizes)
+            _note(f"{space} {case}: first step {children[case].first_seconds:.1f} s")
+        ours, peer = {case: [] for case in cases}, {layout: [] for layout in LAYOUTS}
+        for number in range(args.rounds):
+            for case, child in children.items():
+                ours[case].append(child.seconds(args.steps))
+            for layout, results in peer.items():
+                results.append(run_peer(args, space, layout))
+            _note(f"{space}: round {number + 1} of {args.rounds}")
+        return [make_row(space, case, children[case], ours[case], peer) for case in cases]
+    finally:
+        for child in children.values():
+            child.close()
 
 
-def _peer(args, space, layout):
-    command = [args.peer_python, args.peer, "--space", space, "--rows", "0"]
-    command += ["--repeats", str(args.steps)] + (["--channels_last"] if layout == "nhwc" else [])
-    return _child(command)
+def make_row(space, case, child, seconds, peer):
+    """The record of one case.
+
+    Args:
+        child: with `first_seconds` and `rss_gib`.
+        seconds: one number a round.
+        peer: {layout: one result of `run_peer` a round}.
+    Returns:
+        {"seconds": [median, least, largest], ...}, the same for each layout of the peer with the
+        ratios of the medians.
+    """
+    key = "weight_step_seconds" if case == "weight" else "alpha_step_seconds"
+    row = {"space": space, "case": case, "rounds": len(seconds), "seconds": _spread(seconds)}
+    row |= {"first_seconds": round(child.first_seconds, 1), "rss_gib": round(child.rss_gib, 2)}
+    for layout, results in peer.items():
+        theirs = _spread([result[key] for result in results])
+        memory = statistics.median(result["peak_rss_gib"] for result in results)
+        row[f"peer_{layout}"] = theirs
+        row[f"ratio_{layout}"] = round(row["seconds"][0] / theirs[0], 3)
+        row[f"memory_ratio_{layout}"] = round(child.rss_gib / memory, 3)
+    return row
 
 
-def main():
-    parser = argparse.ArgumentParser()
+def _spread(values):
+    return [round(v, 4) for v in (statistics.median(values), min(values), max(values))]
+
+
+def table(rows):
+    """Markdown: seconds as median (least-largest), and the ratios to both layouts of the peer."""
+    lines = [
+        "| space | step | ours | peer NCHW | peer channels last | first step | peak memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = [row["space"], row["case"], _text(row["seconds"])]
+        cells += [f"{_text(row[f'peer_{x}'])}, {row[f'ratio_{x}']:.2f}" for x in LAYOUTS]
+        ratios = ", ".join(f"{row[f'memory_ratio_{x}']:.2f}" for x in LAYOUTS)
+        cells += [f"{row['first_seconds']:.0f} s", f"{row['rss_gib']:.1f} GiB ({ratios})"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _text(spread):
+    return "{:.2f} ({:.2f}-{:.2f})".format(*spread)
+
+
+def _note(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peer", required=True)
     parser.add_argument("--peer_python", default=sys.executable)
-    parser.add_argument("--space", nargs="+", default=["s1", "s2", "s4"])
-    parser.add_argument("--case", nargs="+", default=list(CASES))
+    parser.add_argument("--space", nargs="+", default=["s1", "s2", "s4", "darts"])
+    parser.add_argument(
+        "--case", nargs="+", choices=CASES, help="default: all; of darts the weight step"
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--out")
-    args = parser.parse_args()
-    rows = []
+    parser.add_argument("--steps", type=int, default=3, help="steps of each kind in a round")
+    parser.add_argument("--out", help="file for the rows as JSON, written after each space")
+    for name, default in SIZES.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    args, rows = parser.parse_args(argv), []
     for space in args.space:
-        ours = {case: [] for case in args.case}
-        peer = {layout: [] for layout in ("nchw", "nhwc")}
-        for _ in range(args.rounds):
-            for case, results in ours.items():
-                results.append(_ours(space, case, args.steps))
-            for layout, results in peer.items():
-                results.append(_peer(args, space, layout))
-        rows += [_row(space, case, results, peer) for case, results in ours.items()]
-        for row in rows[-len(ours) :]:
-            print(json.dumps(row), flush=True)
-    if args.out:
-        with open(args.out, "w") as file:
-            json.dump(rows, file, indent=1)
-
-
-def _row(space, case, ours, peer):
-    def median(results, key):
-        return statistics.median(result[key] for result in results)
-
-    key = "weight_step_seconds" if case == "weight" else "alpha_step_seconds"
-    row = {"space": space, "case": case}
-    row |= {name: round(median(ours, name), 3) for name in ours[0]}
-    for layout, results in peer.items():
-        row[f"peer_{layout}"] = round(median(results, key), 3)
-        row[f"ratio_{layout}"] = round(row["seconds"] / row[f"peer_{layout}"], 2)
-        row[f"memory_ratio_{layout}"] = round(row["rss_gib"] / median(results, "peak_rss_gib"), 2)
-    return row
+        rows += measure(args, space)
+        if args.out:
+            pathlib.Path(args.out).write_text(json.dumps(rows, indent=1) + "\n")
+    print(table(rows))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        print(json.dumps(measure(sys.argv[2], sys.argv[3], int(sys.argv[4]))))
+        serve(*json.loads(sys.argv[2]))
     else:
         main()

@@ -5,6 +5,7 @@ defaults follow the paper.
 """
 
 import dataclasses
+import math
 import sys
 
 from absl import app, flags
@@ -233,13 +234,16 @@ def check(config):
     """Returns `config`, a SearchConfig.
 
     Raises:
-        UserError: unknown plugin, odd channels, a value on the wrong side of a bound.
+        UserError: unknown plugin, odd channels, a value on the wrong side of a bound or not finite.
     """
     if config.init_channels % 2:
         raise ConfigError(
             f"--init_channels={config.init_channels} is odd; skip connections of stride 2 halve it, "
             f"take {config.init_channels + 1}"
         )
+    for name, value in dataclasses.asdict(config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"--{name}={value} is no finite number")
     for name in ("learning_rate", "grad_clip", "finite_difference_radius", "hessian_tolerance"):
         if getattr(config, name) <= 0:
             raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")

@@ -100,7 +100,8 @@ def parse(text):
     Both forms of the concatenation, `range(2, 6)` and `[2, 3, 4, 5]`, are accepted.
 
     Raises:
-        GenotypeError: `text` is neither, or a state does not exist yet where it is used.
+        GenotypeError: `text` is neither, has other fields, or a state is no integer or does not exist
+            yet where it is used.
     """
     try:
         genotype = _from_json(text) if text.lstrip().startswith("{") else _from_call(text)
@@ -149,8 +150,9 @@ def _concat_name(cell_type):
 
 def _from_json(text):
     data = json.loads(text)
-    cells = {t: tuple((n, int(s)) for n, s in pairs) for t, pairs in data["cells"].items()}
-    return Genotype(cells, {t: tuple(int(s) for s in data["concat"][t]) for t in cells})
+    _check_fields(data, ("cells", "concat"))
+    _check_fields(data["concat"], data["cells"])
+    return _genotype(data["cells"], data["concat"])
 
 
 def _from_call(text):
@@ -159,8 +161,24 @@ def _from_call(text):
         raise ValueError("expected Genotype(normal=[...], normal_concat=..., ...)")
     fields = {keyword.arg: _literal(keyword.value) for keyword in call.keywords}
     types = [name for name in fields if name != "concat" and not name.endswith("_concat")]
-    cells = {t: tuple((name, int(state)) for name, state in fields[t]) for t in types}
-    return Genotype(cells, {t: tuple(int(s) for s in fields[_concat_name(t)]) for t in types})
+    _check_fields([keyword.arg for keyword in call.keywords], [*types, *map(_concat_name, types)])
+    return _genotype({t: fields[t] for t in types}, {t: fields[_concat_name(t)] for t in types})
+
+
+def _check_fields(found, expected):
+    if sorted(found) != sorted(expected):
+        raise ValueError(f"expected the fields {', '.join(expected)}, not {', '.join(found)}")
+
+
+def _genotype(cells, concat):
+    cells = {t: tuple((name, _state(state)) for name, state in cells[t]) for t in cells}
+    return Genotype(cells, {t: tuple(map(_state, concat[t])) for t in cells})
+
+
+def _state(value):
+    if type(value) is not int:  # int() would round 0.5 and take True for 1
+        raise ValueError(f"{value!r} is no state; states are integers")
+    return value
 
 
 def _literal(node):

@@ -97,10 +97,10 @@ def spectrum(H):
 def power_iteration(matvec, v0, *, max_iterations=100, tolerance=1e-4):
     r"""Eigenpair of the largest algebraic eigenvalue of a symmetric operator.
 
-    v <- Hv / ||Hv|| until the residual ||Hv - lambda v|| of lambda = v.Hv is at most
-    tolerance ||Hv||. Where that ends at a negative value, or nowhere because lambda and -lambda
-    compete, the iteration is repeated with H + s I, s = ||Hv||, whose dominant eigenvalue is the
-    algebraic maximum of H.
+    v <- (H + s I) v / ||(H + s I) v|| with s = 0, until the residual ||Hv - lambda v|| of
+    lambda = v.Hv is at most tolerance ||(H + s I) v||. Where that ends at a negative lambda, or
+    nowhere because lambda and -lambda compete, once more with s = ||Hv||, which makes the algebraic
+    maximum of H the dominant eigenvalue.
 
     Args:
         matvec: v [n] -> H v [n]; linear, symmetric.

@@ -109,14 +109,14 @@ class SearchRun:
         """Sets all variables to the arrays of a checkpoint.
 
         Raises:
-            RunDirError: it is of another network.
+            RunDirError: it is of another network or data set.
         """
         variables = self._variables()
-        if set(arrays) != set(variables):
-            missing = sorted(set(arrays) ^ set(variables))[0]
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if differing := {(name, a.shape) for name, a in arrays.items()} ^ set(shapes.items()):
             raise RunDirError(
-                f"a checkpoint in {self.run_dir.path} belongs to another network ({missing}); use "
-                "--overwrite to start anew"
+                f"a checkpoint in {self.run_dir.path} belongs to another network or data set "
+                f"({sorted(differing)[0][0]} differs); use --overwrite to start anew"
             )
         for name, variable in variables.items():
             variable.assign(arrays[name])

@@ -31,18 +31,21 @@ def parse(spec):
     `image_folder(/data/shapes)` need no quotes.
 
     Raises:
-        UserError: `spec` has another form.
+        UserError: `spec` has another form, an unclosed bracket or quote, or a key twice.
     """
     match = _SPEC.fullmatch(spec)
     if not match:
         raise UserError(f"cannot read {spec!r}; write NAME or NAME(value, key=value)")
     args, kwargs = [], {}
-    for part in _split(match.group(2) or ""):
+    for part in _split(match.group(2) or "", spec):
         key, equals, value = part.partition("=")
-        if equals and key.strip().isidentifier():
-            kwargs[key.strip()] = _value(value)
-        else:
+        key = key.strip()
+        if not (equals and key.isidentifier()):
             args.append(_value(part))
+        elif key in kwargs:
+            raise UserError(f"cannot read {spec!r}: {key} is given twice")
+        else:
+            kwargs[key] = _value(value)
     return match.group(1), args, kwargs
 
 
@@ -65,20 +68,35 @@ def load(kind, spec):
     return importlib.import_module(f"rdarts_tf.{kind}.{name}"), args, kwargs
 
 
-def _split(arguments):
-    """Splits at commas outside brackets."""
-    parts, depth = [""], 0
+def _split(arguments, spec):
+    """Splits at commas outside brackets and quoted strings.
+
+    A quote opens a string only where a value begins, so that `/data/tom's` needs no quotes.
+    """
+    parts, depth, quote, previous = [""], 0, "", ","
     for char in arguments:
-        depth += (char in "([{") - (char in ")]}")
-        if char == "," and depth == 0:
+        if quote:
+            quote = "" if char == quote and previous != "\\" else quote
+        elif char in "'\"" and previous in ",=([{:":
+            quote = char
+        else:
+            depth += (char in "([{") - (char in ")]}")
+        if char == "," and depth == 0 and not quote:
             parts.append("")
         else:
             parts[-1] += char
+        previous = char if quote or not char.isspace() else previous
+        if depth < 0:
+            break
+    if depth or quote:
+        raise UserError(
+            f"cannot read {spec!r}: a bracket or quote is not closed; write such a value in quotes"
+        )
     return [part.strip() for part in parts if part.strip()]
 
 
 def _value(text):
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError):
         return text.strip()

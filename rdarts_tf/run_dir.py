@@ -5,6 +5,7 @@ type) · hessian/epoch_*.npz · decisions.json (stops and rollbacks) · checkpoi
 · genotype.json · genotype.txt, and genotype_last_epoch.* where a method stopped at an earlier one
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import numpy as np
 
 from rdarts_tf.errors import UserError
 
+_UNREADABLE = (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError)
 _CHECKPOINT = re.compile(r"epoch_(\d+)_step_(\d+)\.npz")
 
 
@@ -67,31 +69,28 @@ class RunDir:
         """The content of a JSON file, or None if there is none.
 
         Raises:
-            RunDirError: the file is not JSON.
+            RunDirError: the file cannot be read, or is not JSON.
         """
         path = self.path / name
-        try:
-            return json.loads(path.read_text())
-        except FileNotFoundError:
-            return None
-        except (ValueError, NotADirectoryError) as error:
-            raise RunDirError(
-                f"{path} is damaged: {error}; use --overwrite to start anew"
-            ) from error
+        with _damage(path):
+            return json.loads(path.read_text()) if path.exists() else None
 
     def append_metrics(self, row):
         """Adds an epoch's numbers; the file always holds whole lines."""
         self._write_metrics([*self.read_metrics(), row])
 
     def read_metrics(self):
-        """One dict per finished epoch."""
+        """One dict per finished epoch; raises RunDirError if a line is damaged."""
         path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        with _damage(path):
+            lines = path.read_text().splitlines() if path.exists() else []
+            return [json.loads(line) for line in lines]
 
     def read_alphas(self):
-        """{cell type: [epochs, E, K]}."""
+        """{cell type: [epochs, E, K]}; raises RunDirError if the file is damaged."""
         path = self.path / "alphas.npz"
-        return load_npz(path) if path.exists() else {}
+        with _damage(path):
+            return load_npz(path) if path.exists() else {}
 
     def append_alphas(self, alphas):
         """Adds an epoch's {cell type: [E, K]}."""
@@ -129,23 +128,24 @@ class RunDir:
         return sorted(found, reverse=True)
 
     def load_newest_checkpoint(self, warn):
-        """((epoch, step), {name: array}) of the newest readable checkpoint, or None.
+        """((epoch, step), {name: array}) of the newest readable checkpoint; None if there is none.
 
         Args:
             warn: called with a sentence for each that cannot be read.
+        Raises:
+            RunDirError: there are checkpoints, but all are damaged.
         """
-        for position, path in self.list_checkpoints():
+        checkpoints = self.list_checkpoints()
+        for position, path in checkpoints:
             try:
                 return position, load_npz(path)
-            except (
-                OSError,
-                ValueError,
-                zipfile.BadZipFile,
-                zlib.error,
-                EOFError,
-                KeyError,
-            ) as error:
+            except _UNREADABLE as error:
                 warn(f"checkpoint {path} is damaged ({error}); trying the one before it")
+        if checkpoints:
+            raise RunDirError(
+                f"no checkpoint in {self.checkpoints} can be read; restore one, or use --overwrite to "
+                "start anew"
+            )
         return None
 
     def prune_checkpoints(self, *, keep, oldest_needed):
@@ -183,6 +183,17 @@ def load_npz(path):
     """{name: array}; every array is read and its checksum verified."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+@contextlib.contextmanager
+def _damage(path):
+    """Turns what reading a damaged file raises into a RunDirError."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise RunDirError(
+            f"{path} is damaged or cannot be read: {error}; use --overwrite to start anew"
+        ) from error
 
 
 def _write(path, write):

@@ -67,6 +67,18 @@ def test_products_find_the_largest_eigenvalue(search, full, eigensolver):
     assert found.hessian is found.spectrum is None
 
 
+def test_a_coarser_tolerance_saves_products(search):
+    """What --hessian_tolerance is for: hessian_tolerance is `tolerance`."""
+    coarse, fine = (
+        curvature.Curvature(search, eigensolver="power", tolerance=tolerance).measure(
+            [batch(0)], epoch=0, drop_path_prob=0.0
+        )
+        for tolerance in (0.1, 1e-4)
+    )
+    assert fine.error_bound < coarse.error_bound
+    assert coarse.products < fine.products
+
+
 def test_two_batches_give_the_mean_of_their_hessians(search, full):
     """The second batch has a draw of its own, so the first one's Hessian is left."""
     both = measured(search, "full", batches=(0, 0))

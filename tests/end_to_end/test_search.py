@@ -22,6 +22,7 @@ TINY = (
     "--init_channels=4",
     "--layers=2",
     "--arch_learning_rate=0.01",
+    "--hessian_every=0",  # tracing it costs; see test_decisions.py
 )
 
 

@@ -147,6 +147,21 @@ def test_recurrent_form():
         '{"cells": [], "concat": {}}',
         '{"cells": {"normal": [["a", 0], ["a", 1]]}, "concat": {}}',
         '{"cells": {"normal": [["a", 0], ["a"]]}, "concat": {"normal": [2]}}',
+        # States are integers,
+        "Genotype(normal=[('a', 0.5), ('a', 1)], normal_concat=[2])",
+        "Genotype(normal=[('a', 0.0), ('a', 1)], normal_concat=[2])",
+        "Genotype(normal=[('a', False), ('a', 1)], normal_concat=[2])",
+        "Genotype(normal=[('a', '0'), ('a', 1)], normal_concat=[2])",
+        "Genotype(normal=[('a', 0), ('a', 1)], normal_concat=[2.0])",
+        '{"cells": {"normal": [["a", 0], ["a", true]]}, "concat": {"normal": [2]}}',
+        '{"cells": {"normal": [["a", 0], ["a", 1]]}, "concat": {"normal": [2.5]}}',
+        # and a field that is not read is a mistake.
+        "Genotype(normal=[('a', 0), ('a', 1)], normal_concat=[2], concat=[2])",
+        "Genotype(normal=[('a', 0), ('a', 1)], normal_concat=[2], reduce_concat=[2])",
+        "Genotype(normal=[('a', 0), ('a', 1)], normal_concat=[2], normal_concat=[3])",
+        "Genotype(normal=[('a', 0), ('a', 1)], normal_concat=[2], **{'reduce': []})",
+        '{"cells": {"normal": [["a", 0], ["a", 1]]}, "concat": {"normal": [2]}, "name": "x"}',
+        '{"cells": {"normal": [["a", 0], ["a", 1]]}, "concat": {"normal": [2], "reduce": [2]}}',
     ],
 )
 def test_other_text_is_refused_and_not_evaluated(text, tmp_path, monkeypatch):

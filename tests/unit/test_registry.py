@@ -21,6 +21,14 @@ from rdarts_tf.errors import UserError
         ("m(sizes=[1, 2], pair=(3, 4))", ("m", [], {"sizes": [1, 2], "pair": (3, 4)})),
         ("m(on=True, off=None)", ("m", [], {"on": True, "off": None})),
         ("my_package.my_space", ("my_package.my_space", [], {})),
+        ("image_folder('a,b', size=32)", ("image_folder", ["a,b"], {"size": 32})),
+        ('image_folder("a) (b", size=32)', ("image_folder", ["a) (b"], {"size": 32})),
+        ("image_folder(/data/old (1), size=32)", ("image_folder", ["/data/old (1)"], {"size": 32})),
+        ("image_folder('/data/[a', size=8)", ("image_folder", ["/data/[a"], {"size": 8})),
+        ("image_folder(/data/tom's, size=8)", ("image_folder", ["/data/tom's"], {"size": 8})),
+        (r"m('it\'s, so', k=[',', 'b'])", ("m", ["it's, so"], {"k": [",", "b"]})),
+        ("m(path='x=1, y=2')", ("m", [], {"path": "x=1, y=2"})),
+        ("m({[]: 1})", ("m", ["{[]: 1}"], {})),
     ],
 )
 def test_parse(spec, parsed):
@@ -35,6 +43,17 @@ def test_values_are_not_evaluated():
 def test_parse_refuses_other_forms(spec):
     with pytest.raises(UserError, match="cannot read"):
         registry.parse(spec)
+
+
+@pytest.mark.parametrize("spec", ["m(/a[1, size=2)", "m(a])", "m('a, size=2)", "m(a)b)"])
+def test_parse_refuses_unclosed_brackets_and_quotes(spec):
+    with pytest.raises(UserError, match="not closed; write such a value in quotes"):
+        registry.parse(spec)
+
+
+def test_parse_refuses_a_key_that_is_given_twice():
+    with pytest.raises(UserError, match="size is given twice"):
+        registry.parse("m(size=1, size=2)")
 
 
 def test_names_are_the_modules_of_the_folder():

@@ -88,6 +88,45 @@ def test_damaged_json_is_reported(run):
         run.read_json("config.json")
 
 
+@pytest.mark.parametrize("content", [b"\xff{", b"PK\x03\x04 not really"])
+@pytest.mark.parametrize(
+    "name, read",
+    [
+        ("metrics.jsonl", RunDir.read_metrics),
+        ("alphas.npz", RunDir.read_alphas),
+        ("genotype.json", lambda run: run.read_json("genotype.json")),
+    ],
+)
+def test_a_damaged_file_is_named(run, name, read, content):
+    (run.path / name).write_bytes(content)
+    with pytest.raises(RunDirError, match=f"{name} is damaged.*--overwrite"):
+        read(run)
+    assert (run.path / name).read_bytes() == content
+
+
+def test_without_any_readable_checkpoint_nothing_is_started_anew(run):
+    run.save_checkpoint(arrays(1), epoch=1)
+    path = run.list_checkpoints()[0][1]
+    path.write_bytes(path.read_bytes()[:-50])
+    warnings = []
+    with pytest.raises(RunDirError, match="no checkpoint in .* can be read; restore one"):
+        run.load_newest_checkpoint(warnings.append)
+    assert len(warnings) == 1
+    assert path.exists()
+
+
+@pytest.mark.parametrize("place", ["file", "file/run"])
+def test_a_run_directory_that_is_a_file_is_refused(tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    blocked = RunDir(tmp_path / place)
+    assert blocked.read_json("config.json") is None
+    with pytest.raises(
+        RunDirError, match="cannot write to run directory .*choose another --run_dir"
+    ):
+        blocked.create()
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_arrays_return_what_was_written(run):
     save_npz(run.path / "x.npz", arrays(3))
     assert RunDir(run.path).read_alphas() == {}

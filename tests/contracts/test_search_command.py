@@ -1,0 +1,157 @@
+"""The search command in this process, without its steps: refusals, overwriting, resuming."""
+
+import functools
+import shutil
+import signal
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+
+from rdarts_tf import config, search, training
+from rdarts_tf.run_dir import RunDir
+from tests import stubbed_search
+
+TINY = (
+    "--space=s5",
+    "--dataset=digits",
+    "--epochs=2",
+    "--batch_size=300",
+    "--init_channels=2",
+    "--layers=1",
+)
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    return stubbed_search.replace_steps(monkeypatch)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, blocks):
+    """command(run_dir, *flags) -> (exit code, stdout, stderr)."""
+
+    def run(run_dir, *arguments):
+        monkeypatch.setattr(sys, "argv", ["search", *TINY, f"--run_dir={run_dir}", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            config.run(search.main, config.SearchConfig)
+        for flag in list(flags.FLAGS.flags_by_module_dict()[config.__name__]):
+            delattr(flags.FLAGS, flag.name)  # a process defines them once
+        return exit_.value.code, *capsys.readouterr()
+
+    return run
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def sentence(stderr):
+    lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--flagfile=/nowhere.cfg"], ["/nowhere.cfg"]),
+        (["--epochs=many"], ["epochs", "many"]),
+        (["--train_portion=1"], ["train_portion=1.0", "0.5"]),
+        (["--batch_size=800"], ["800", "718"]),
+        (["--drop_path_prob=1"], ["drop_path_prob=1.0"]),
+        (["--learning_rate=0"], ["learning_rate=0.0"]),
+        (["--learning_rate=nan"], ["learning_rate=nan"]),
+        (["--weight_decay=inf"], ["weight_decay=inf"]),
+        (["--nodes=0"], ["nodes=0"]),
+        (["--space=s5(3)"], ["s5", "no arguments"]),
+        (["--space=s5("], ["s5("]),
+        (["--dataset=digits(size=3)"], ["digits", "size"]),
+        (["--dataset=tfds"], ["tfds", "name"]),
+        (["--dataset=image_folder('a,b', size=4)"], ["size=4", "8"]),
+    ],
+)
+def test_a_refused_flag_leaves_everything_as_it_was(command, tmp_path, arguments, words):
+    (tmp_path / "mine").write_text("text")
+    code, _, stderr = command(tmp_path / "run", *arguments)
+    assert code == 2
+    assert all(word in sentence(stderr) for word in words), stderr
+    assert list(contents(tmp_path)) == [tmp_path / "mine"]
+
+
+def test_overwriting(command, tmp_path):
+    run_dir = tmp_path / "run"
+    assert command(run_dir)[0] == 0
+    (run_dir / "notes.md").write_text("mine")
+    before = contents(run_dir)
+    code, _, stderr = command(run_dir, "--seed=5")
+    assert code == 2
+    assert "--seed=5 (the run has 2)" in sentence(stderr)
+    assert command(run_dir, "--overwrite", "--seed=5", "--batch_size=800")[0] == 2
+    assert contents(run_dir) == before
+    code, stdout, _ = command(run_dir, "--overwrite", "--seed=5")
+    assert code == 0
+    assert "resuming" not in stdout
+    assert RunDir(run_dir).read_json("config.json")["seed"] == 5
+    assert len(RunDir(run_dir).read_metrics()) == 2
+    assert (run_dir / "notes.md").read_text() == "mine"
+
+
+def test_a_finished_run_is_left_alone(command, tmp_path):
+    run_dir = tmp_path / "run"
+    assert command(run_dir)[0] == 0
+    before = contents(run_dir)
+    code, stdout, _ = command(run_dir, "--keep_checkpoints=5")  # does not change the result
+    assert (code, "is finished" in stdout) == (0, True)
+    assert contents(run_dir) == before
+
+
+def test_damaged_runs_are_refused_and_lose_nothing(command, tmp_path):
+    whole = tmp_path / "whole"
+    assert command(whole)[0] == 0
+    (whole / "genotype.json").unlink()
+    for pattern in ("config.json", "metrics.jsonl", "alphas.npz", "checkpoints/*.npz"):
+        run_dir = tmp_path / "damaged"
+        shutil.copytree(whole, run_dir)
+        for path in run_dir.glob(pattern):
+            path.write_bytes(b"{damaged" + path.read_bytes()[:100])
+        before = contents(run_dir)
+        code, _, stderr = command(run_dir)
+        assert code == 2
+        assert "--overwrite" in sentence(stderr)
+        assert contents(run_dir) == before
+        shutil.rmtree(run_dir)
+
+
+def test_a_data_set_with_another_number_of_classes_does_not_resume_a_run(command, tmp_path):
+    run_dir = tmp_path / "run"
+    assert command(run_dir)[0] == 0
+    (run_dir / "genotype.json").unlink()
+    run = RunDir(run_dir)
+    position, arrays = run.load_newest_checkpoint(print)
+    arrays["weights/classifier_bias"] = np.zeros(7, np.float32)
+    run.save_checkpoint(arrays, epoch=position[0], step=position[1])
+    before = contents(run_dir)
+    code, _, stderr = command(run_dir)
+    assert code == 2
+    assert "weights/classifier_bias" in sentence(stderr)
+    assert contents(run_dir) == before
+
+
+def test_a_run_stopped_in_validation_goes_on_there(command, tmp_path, blocks, monkeypatch):
+    run_dir = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        terminate = functools.partial(signal.raise_signal, signal.SIGTERM)
+        patch.setattr(training.Search, "validate_block", lambda *arguments: terminate())
+        code, _, stderr = command(run_dir)
+    assert code == 143
+    assert "the same command goes on from there" in stderr
+    assert [position for position, _ in RunDir(run_dir).list_checkpoints()] == [(0, 3)]
+    assert blocks[-1][:3:2] == (0, 3)  # all three steps of epoch 0 are done
+    blocks.clear()
+    code, stdout, _ = command(run_dir)
+    assert code == 0
+    assert "after 0 of 2 epochs, step 3" in stdout
+    assert {block[0] for block in blocks} == {1}
+    assert [row["epoch"] for row in RunDir(run_dir).read_metrics()] == [0, 1]

@@ -1,0 +1,52 @@
+"""A whole search on two replicas, and its resumption, each in a process of its own."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+
+SCRIPT = """
+import sys
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from rdarts_tf import config, loop
+from rdarts_tf.run_dir import RunDir
+
+run_dir = RunDir(sys.argv[1])
+run_dir.create()
+run = loop.SearchRun(config.SearchConfig(
+    space="s5", dataset="digits", epochs=2, batch_size=359, layers=1, init_channels=2,
+    strategy="mirrored", alpha_step="first_order", drop_path_prob=0.2, cutout="false",
+    arch_learning_rate=0.01, keep_checkpoints=0), run_dir)
+assert run.search.strategy.num_replicas_in_sync == 2
+run.run()
+"""
+
+
+def search(run_dir):
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(run_dir)], capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+def test_resumed_on_two_replicas_equals_uninterrupted(tmp_path):
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    search(whole)
+    shutil.copytree(whole, resumed)
+    last = "checkpoints/epoch_0002_step_000000.npz"
+    for name in (last, "genotype.json", "genotype.txt"):
+        (resumed / name).unlink()
+    assert "after 1 of 2 epochs" in search(resumed)
+    with np.load(whole / last) as one, np.load(resumed / last) as two:
+        assert one.files == two.files
+        for name in one.files:
+            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+    assert (whole / "genotype.txt").read_text() == (resumed / "genotype.txt").read_text()
+    rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert rows[1]["search/loss"] < rows[0]["search/loss"]
