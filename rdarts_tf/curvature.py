@@ -111,9 +111,8 @@ class Curvature:
         search, num_batches = self.search, images.shape[0]
 
         def loss(images, labels, index):
-            part = distribution.local_part((images, labels))
             key = search.key(epoch, index, CURVATURE)
-            of_w = search.loss(part, key, drop_path_prob=drop_path_prob)
+            of_w = search.loss((images, labels), key, drop_path_prob=drop_path_prob)
             w, alpha = search.parameters()
             return lambda alpha: of_w(w, alpha), alpha
 

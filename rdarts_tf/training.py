@@ -115,9 +115,7 @@ class Search:
     def _search_step(self, batch, step, epoch, rates):
         """An alpha step, then a weight step on the same training batch (Liu et al. 2019, alg. 1)."""
         key = functools.partial(self.key, epoch, step)
-        train_images, train_labels, valid_images, valid_labels = batch
-        train = distribution.local_part((train_images, train_labels))
-        valid = distribution.local_part((valid_images, valid_labels))
+        train, valid = batch[:2], batch[2:]
         loss = functools.partial(self.loss, drop_path_prob=rates["drop_path_prob"])
         self._alpha_step(
             [loss(train, key(use)) for use in self._train_uses()],
@@ -125,7 +123,7 @@ class Search:
             rates,
         )
         weight_loss = loss(train, key(WEIGHT), keep=True)
-        return self._weight_step(weight_loss, train, rates)
+        return self._weight_step(weight_loss, distribution.local_part(train), rates)
 
     def _train_uses(self):
         """Draws of the training loss at w, w+ and w- (the authors' code draws each time afresh)."""
@@ -133,17 +131,18 @@ class Search:
         return (ALPHA_TRAIN, ALPHA_PLUS, ALPHA_MINUS) if independent else (ALPHA_TRAIN,) * 3
 
     def loss(self, batch, key, *, drop_path_prob, keep=False):
-        """The loss of a batch as a function of the parameters, BatchNorm in training mode.
+        """This replica's share of the loss of a batch, BatchNorm in training mode.
 
         Args:
-            batch: this replica's (images, labels).
+            batch: the global (images, labels), of which the replica takes its part.
             key: of all random draws.
             drop_path_prob: scalar; not used where the method never drops paths.
             keep: whether the logits and the moved BatchNorm statistics are wanted, too.
         Returns:
             (w, alpha) -> loss, or (loss, logits, statistics).
         """
-        images, labels = batch
+        images, labels = distribution.local_part(batch)
+        scale = _scale(batch[1])
         drop_path_prob = drop_path_prob if self.drops_paths else None
 
         def loss(w, alpha):
@@ -158,7 +157,7 @@ class Search:
                 training=True,
             )
             losses = classification.cross_entropy(logits, labels)
-            value = tf.cast(_scale(labels), losses.dtype) * tf.reduce_sum(losses)
+            value = tf.cast(scale, losses.dtype) * tf.reduce_sum(losses)
             return (value, logits, [state[i] for i in self.statistics]) if keep else value
 
         return loss
@@ -253,7 +252,7 @@ class Search:
 
 
 def _scale(labels):
-    """What turns a replica's sum over its part into a share of the mean over the global batch.
+    """What turns a replica's sum over its part into a share of the mean over the global `labels`.
 
     With it the mean over replicas of losses and gradients is that of the whole batch, also where
     the parts differ in size.

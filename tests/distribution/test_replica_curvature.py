@@ -1,0 +1,53 @@
+"""The Hessian of a batch that two replicas share is that of the whole batch.
+
+Synchronised BatchNorm; the reference is one device in the same process.
+"""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import numpy as np
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras
+from rdarts_tf import config, curvature, distribution, training
+from rdarts_tf.networks import cnn
+from rdarts_tf.spaces.s5 import SPACE
+
+rng = np.random.default_rng(0)
+batches = [(tf.constant(rng.normal(size=(7, 8, 8, 2))), tf.constant(rng.integers(5, size=7)))
+           for _ in range(2)]  # 3 + 4 images
+
+
+def measured(name):
+    strategy = distribution.make_strategy(name)
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        net = cnn.Supernet(SPACE, 5, channels=2, num_cells=2, name="supernet", dtype="float64",
+                           batch_norm={"synchronized": True})
+        net.build((None, 8, 8, 2))
+    for i, alpha in enumerate(net.alphas.values()):
+        alpha.assign(np.random.default_rng(i).normal(size=alpha.shape))
+    search = training.Search(net, config=config.SearchConfig(space="s5"), strategy=strategy)
+    for solver, chosen in (("full", batches), ("lanczos", batches[:1])):
+        found = curvature.Curvature(search, eigensolver=solver, tolerance=1e-9)
+        yield found.measure(chosen, epoch=0, drop_path_prob=0.0)
+
+
+for one, two in zip(measured("one"), measured("mirrored"), strict=True):
+    np.testing.assert_allclose(two.lambda_max, one.lambda_max, rtol=1e-9)
+    if one.hessian is not None:
+        assert one.products == two.products == 24
+        np.testing.assert_allclose(two.hessian, one.hessian, atol=1e-12)
+print("equal")
+"""
+
+
+def test_two_replicas_equal_one_device():
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "equal" in result.stdout
