@@ -2,17 +2,20 @@
 
 --what=trajectory: lambda_max, its local averages and the epochs at which the stop rule fires, as
 figures and a table. Beside run directories it takes the authors' CSV of eigenvalue trajectories.
+--what=spectrum: the full Hessian of every checkpoint that a run kept, computed anew: its eigenvalues.
 """
 
 import csv
+import dataclasses
 import io
+import math
 import pathlib
 import sys
 
 from rdarts_tf import config as config_lib
 from rdarts_tf.analysis import trajectory
 from rdarts_tf.errors import UserError
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.run_dir import RunDir, load_npz
 
 
 def main(argv):
@@ -32,10 +35,7 @@ def main(argv):
 
 def trajectories(config, paths):
     """Yields (file name, content): a figure for each group of runs, and trajectory.csv."""
-    from rdarts_tf.analysis import (
-        plots,
-        trajectory,
-    )  # not earlier: matplotlib takes a second to load
+    from rdarts_tf.analysis import plots  # not earlier: matplotlib takes a second to load
 
     found = [pair for path in paths for pair in _trajectories(config, path)]
     found.sort(key=lambda pair: (pair[0].figure, *pair[0].run.values()))
@@ -47,8 +47,53 @@ def trajectories(config, paths):
     yield "trajectory.csv", _table(trajectory.rows(curves))
 
 
+def spectra(config, paths):
+    """Yields (file name, content): the Hessian of each checkpoint anew, its spectrum drawn and listed."""
+    from rdarts_tf.analysis import plots, spectrum
+
+    found = [measured for path in paths for measured in _hessians(pathlib.Path(path))]
+    for name in dict.fromkeys(name for name, *_ in found):
+        values = {epoch: values for run, epoch, values in found if run == name}
+        yield f"spectrum_{name}.png", plots.to_png(plots.spectra(values, title=name))
+    yield "spectrum.csv", _table([row for each in found for row in spectrum.rows(*each)])
+
+
+def _hessians(path):
+    """Yields (name of the run, epoch, eigenvalues ascending) of each whole epoch's checkpoint."""
+    recorded, run_dir = _recorded(path), RunDir(path)
+    checkpoints = [(epoch, file) for (epoch, step), file in run_dir.list_checkpoints() if not step]
+    if not checkpoints:
+        raise UserError(
+            f"run {path} holds no checkpoint of a whole epoch; search with --keep_checkpoints=2 or "
+            "more, or 0 for all"
+        )
+    from rdarts_tf import loop  # not earlier: TensorFlow takes seconds to load
+
+    settings = dataclasses.replace(config_lib.search_config(recorded), eigensolver="full")
+    run = loop.SearchRun(settings, run_dir)
+    run.decisions = run_dir.read_json("decisions.json") or []
+    for num_epochs, file in sorted(checkpoints):
+        run.load(load_npz(file))
+        found = _measure(run, num_epochs - 1, path)
+        print(f"{path}, epoch {num_epochs - 1}: lambda_max {found.lambda_max:.4g}")
+        yield path.resolve().name, num_epochs - 1, found.spectrum
+
+
+def _measure(run, epoch, path):
+    try:
+        found = run.measure_curvature(epoch)
+    except LookupError as error:
+        raise UserError(f"the Hessian of {path} cannot be measured: {error}") from error
+    if not math.isfinite(found.lambda_max):
+        raise UserError(
+            f"the Hessian of {path} after epoch {epoch} is not finite; delete that checkpoint to see "
+            "the others"
+        )
+    return found
+
+
 # --what: function of (AnalyzeConfig, paths) that yields (file name, content as bytes).
-ANALYSES = {"trajectory": trajectories}
+ANALYSES = {"trajectory": trajectories, "spectrum": spectra}
 
 
 def _trajectories(config, path):
@@ -56,12 +101,17 @@ def _trajectories(config, path):
     path = pathlib.Path(path)
     if not path.is_dir():
         return [(found, _rule(config.method or "darts_es")) for found in trajectory.read_csv(path)]
-    run_dir = RunDir(path)
-    recorded = run_dir.read_json("config.json")
+    method = _recorded(path)["method"]
+    found = trajectory.of_run(path.resolve().name, RunDir(path).read_metrics())
+    return [(found, _rule(config.method or _own_method(method, found)))]
+
+
+def _recorded(path):
+    """The fields of a run's configuration."""
+    recorded = RunDir(path).read_json("config.json")
     if recorded is None:
         raise UserError(f"{path} is no run directory: it holds no config.json")
-    found = trajectory.of_run(path.resolve().name, run_dir.read_metrics())
-    return [(found, _rule(config.method or _own_method(recorded["method"], found)))]
+    return recorded
 
 
 def _own_method(spec, found):

@@ -230,6 +230,18 @@ def from_flags(config_class):
     return config_class(**{name: flags.FLAGS[name].value for name in names})
 
 
+def search_config(recorded):
+    """The SearchConfig of a run's recorded fields.
+
+    Raises:
+        ConfigError: the run is of another version.
+    """
+    try:
+        return SearchConfig(**recorded)
+    except TypeError as error:
+        raise ConfigError(f"the run's config.json is of another version: {error}") from error
+
+
 def check(config):
     """Returns `config`, a SearchConfig.
 

@@ -141,7 +141,9 @@ class SearchRun:
         return self.search.variables() | {"curvature/vector": self.curvature.vector}
 
     def _regularization(self, epoch):
-        num_rollbacks = sum(decision["decision"] == "rollback" for decision in self.decisions)
+        """What was or is in force in `epoch`: that of the last rollback to before it."""
+        rollbacks = [d["epoch"] for d in self.decisions if d["decision"] == "rollback"]
+        num_rollbacks = max((k + 1 for k, s in enumerate(rollbacks) if s < epoch), default=0)
         return self.method.regularization(self.config, epoch, num_rollbacks=num_rollbacks)
 
     def _run_epoch(self):

@@ -1,6 +1,7 @@
 """Figures. The only file that uses matplotlib, without pyplot and so without global state."""
 
 import io
+import itertools
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from rdarts_tf.analysis import cell_graph
+from rdarts_tf.analysis import cell_graph, spectrum
 
 DPI = 120
 BOX_COLORS = {"input": "#b4eeb4", "node": "#add8e6", "output": "#eee8aa"}  # as in the DARTS paper
@@ -112,6 +113,33 @@ def trajectories(panels, *, title):
         axes.grid(color="#e0e0e0", linewidth=0.6)
         axes.legend(handles=_curve_legend(colors, curves), fontsize=8, loc="upper left")
     all_axes[0].set_ylabel(r"$\lambda_{max}$ of $\nabla^2_\alpha\,L_{valid}$")
+    return figure
+
+
+def spectra(spectra, *, title):
+    """Figure of a run's spectra: the largest eigenvalues by magnitude, and the density of all.
+
+    As Figures 15 and 16 of Zela et al. 2020.
+
+    Args:
+        spectra: {epoch: eigenvalues [n]}.
+    Returns:
+        matplotlib Figure.
+    """
+    figure = Figure(figsize=(11, 4.2), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    left, right = figure.subplots(1, 2)
+    for (epoch, values), color in zip(spectra.items(), itertools.cycle(CURVE_COLORS), strict=False):
+        largest = spectrum.largest(values)
+        left.plot(range(1, len(largest) + 1), largest, ".-", color=color, label=f"epoch {epoch}")
+        right.plot(*spectrum.density(values), color=color)
+    left.set(
+        xlabel="eigenvalue, by magnitude", ylabel=r"$\lambda_i$ of $\nabla^2_\alpha\,L_{valid}$"
+    )
+    left.legend(fontsize=8)
+    right.set(xlabel=r"$\lambda$", ylabel="density")
+    for axes in (left, right):
+        axes.grid(color="#e0e0e0", linewidth=0.6)
     return figure
 
 

@@ -95,7 +95,9 @@ CHECKS = {
     "layers": lambda seen: len(seen.run.net.cells) == 2,
     "nodes": lambda seen: seen.run.net.alphas["normal"].shape == (2, 2),
     "drop_path_prob": lambda seen: np.isclose(seen.blocks[-1][-1]["drop_path_prob"], 0.2),
-    "cutout": lambda seen: seen.run._augmentation(CUTOUT).cutout_length == 0,  # in spite of drop path
+    "cutout": lambda seen: (
+        seen.run._augmentation(CUTOUT).cutout_length == 0
+    ),  # in spite of drop path
     "cutout_length": lambda seen: seen.with_cutout.cutout_length == 6,
     "strategy": lambda seen: seen.strategies == ["one"],
     "sync_batch_norm": lambda seen: seen.run.net.cells[1].preprocess0.bn.synchronized,

@@ -3,6 +3,7 @@
 In this process, since a command of its own would trace everything anew; `Killed` stands for SIGKILL.
 """
 
+import csv
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
-from rdarts_tf import config, genotype, loop, summaries
+from rdarts_tf import analyze, config, genotype, loop, summaries
 from rdarts_tf.layers import primitives
 from rdarts_tf.optimizers import cosine
 from rdarts_tf.run_dir import RunDir, load_npz
@@ -202,6 +203,18 @@ def test_lambda_max_every_so_many_epochs_and_after_the_last(tmp_path):
     assert measured == [0, 3, 4]
     saved = load_npz(tmp_path / "run/hessian/epoch_0003.npz")
     np.testing.assert_allclose(np.linalg.eigvalsh(saved["hessian"]), saved["spectrum"], atol=1e-6)
+
+
+def test_analyze_computes_the_spectrum_of_checkpoints_anew(rolled_back):
+    path, _ = rolled_back
+    recorded = {row["epoch"]: row["curvature/lambda_max"] for row in rows(path)}
+    files = dict(analyze.spectra(config.AnalyzeConfig(what="spectrum"), [str(path)]))
+    assert set(files) == {"spectrum_run.png", "spectrum.csv"}
+    table = list(csv.DictReader(files["spectrum.csv"].decode().splitlines()))
+    largest = {int(row["epoch"]): float(row["eigenvalue"]) for row in table}  # the last of each
+    assert len(largest) >= 2
+    for epoch, value in largest.items():
+        assert value == pytest.approx(recorded[epoch], rel=1e-6)
 
 
 def test_a_hessian_that_is_not_finite_is_missing_not_zero(tmp_path, monkeypatch):

@@ -31,7 +31,10 @@ ROW = {name: row for row, (_, names) in enumerate(ROWS) for name in names}
 HELPERS = {
     "layers": ("batch_norm", "drop_path", "primitives", "mixed_op"),
     "datasets": ("augment", "tfds"),
-    "analysis": ("cell_graph",),
+    "analysis": (
+        "cell_graph",
+        "spectrum",
+    ),
     "methods": ("tracker",),
 }
 
