@@ -72,16 +72,19 @@ def hessian_operator(loss, alpha, *, all_mean=identity):
     return matvec
 
 
-def full_hessian(matvec, n, *, dtype=tf.float32):
+def full_hessian(matvec, n, *, dtype=tf.float32, vectorized=False):
     """H, a product with each unit vector, made symmetric.
 
     Args:
         matvec: v [n] -> H v [n].
         n: entries of all alphas.
+        vectorized: all rows in one call, not one by one: on a small S2 (3 cells, 8 channels) half the
+            time, three times the memory and the tracing.
     Returns:
         [n, n].
     """
-    H = tf.map_fn(matvec, tf.eye(n, dtype=dtype))
+    rows = tf.vectorized_map if vectorized else tf.map_fn
+    H = rows(matvec, tf.eye(n, dtype=dtype))
     return (H + tf.transpose(H)) / 2
 
 

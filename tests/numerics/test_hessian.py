@@ -154,11 +154,15 @@ def test_operator_in_a_loop_equals_separate_products():
 
     @tf.function
     def both():
-        H = hessian.full_hessian(hessian.hessian_operator(loss, alpha), 4, dtype=tf.float64)
+        operator = hessian.hessian_operator(loss, alpha)
+        H = hessian.full_hessian(operator, 4, dtype=tf.float64)
+        at_once = hessian.full_hessian(operator, 4, dtype=tf.float64, vectorized=True)
         rows = [
             hessian.hessian_vector_product(loss, alpha, row)
             for row in tf.unstack(tf.eye(4, dtype=tf.float64))
         ]
-        return H, tf.stack(rows)
+        return H, tf.stack(rows), at_once
 
-    np.testing.assert_allclose(*both(), rtol=1e-12, atol=1e-14)
+    H, separate, at_once = both()
+    np.testing.assert_allclose(H, separate, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(H, at_once, rtol=1e-12, atol=1e-14)
