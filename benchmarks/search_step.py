@@ -6,7 +6,9 @@ Each kind of step has a process of its own that traces once, which is its first 
 those of one space live at the same time. A round asks each of them for `--steps` steps and runs the
 peer once in each layout, so that all see the same state of the machine. A result is the median over
 the rounds of the median within a round, its spread the least and the largest of these. Ratios are
-ours / peer's; the peer's alpha step is a finite difference. Memory is the peak of each process.
+ours / peer's; the peer's alpha step is a finite difference. Memory is the peak of each process. The
+step of `curvature` is an epoch's lambda_max by Lanczos to 1e-3 from a random start, beside the peer's
+full Hessian, of which it times three rows of each half.
 """
 
 import argparse
@@ -20,17 +22,18 @@ import sys
 import tempfile
 import time
 
-CASES = ("weight", "finite_difference", "exact")
+CASES = ("weight", "finite_difference", "exact", "curvature")
+PEER_KEYS = {"weight": "weight_step_seconds", "curvature": "hessian_seconds"}  # else the alpha step
 LAYOUTS = {"nchw": [], "nhwc": ["--channels_last"]}
 SIZES = {"cells": 8, "channels": 16, "batch": 64, "size": 32}
 
 
 def make_step(space_name, case, sizes):
-    """A function that runs one step of a kind: `weight`, or an alpha step by its name."""
+    """A function that runs one step of a kind: `weight`, `curvature`, or an alpha step by its name."""
     import numpy as np
     import tensorflow as tf
 
-    from rdarts_tf import config, distribution, registry, training
+    from rdarts_tf import config, curvature, distribution, registry, training
     from rdarts_tf.networks import cnn
 
     class WeightOnly(training.Search):
@@ -48,12 +51,22 @@ def make_step(space_name, case, sizes):
         space, 10, channels=sizes["channels"], num_cells=sizes["cells"], name="supernet"
     )
     net.build((None, *image))
-    settings = config.SearchConfig(alpha_step="exact" if case == "weight" else case)
+    settings = config.SearchConfig(alpha_step="exact" if case in PEER_KEYS else case)
     kind = WeightOnly if case == "weight" else AlphaOnly
     search = kind(net, config=settings, strategy=tf.distribute.get_strategy())
     rng = np.random.default_rng(0)
     images = rng.normal(size=(sizes["batch"], *image)).astype(np.float32)
     labels = rng.integers(10, size=sizes["batch"]).astype(np.int32)
+    if case == "curvature":
+        measured = curvature.Curvature(search, eigensolver="lanczos", tolerance=1e-3)
+        batch = (tf.constant(images), tf.constant(labels))
+
+        def measure():
+            measured.vector.assign(tf.zeros_like(measured.vector))
+            found = measured.measure([batch], epoch=0, drop_path_prob=0.0)
+            _note(f"{space_name}: lambda_max {found.lambda_max:.6g}, {found.products} products")
+
+        return measure
     iterator = iter(tf.data.Dataset.from_tensors((images, labels) * 2).repeat())
     rates = {"learning_rate": 0.025, "weight_decay": 3e-4, "drop_path_prob": 0.0}
     rates = {name: tf.constant(rate) for name, rate in rates.items()}
@@ -121,9 +134,9 @@ class Child:
         return answer["seconds"]
 
 
-def run_peer(args, space, layout):
+def run_peer(args, space, layout, *, rows):
     """{"weight_step_seconds", "alpha_step_seconds", "peak_rss_gib", ...}."""
-    command = [args.peer_python, args.peer, "--space", space, "--rows", "0", *LAYOUTS[layout]]
+    command = [args.peer_python, args.peer, "--space", space, "--rows", rows, *LAYOUTS[layout]]
     command += ["--repeats", str(args.steps)]
     for name in SIZES:
         command += [f"--{name}", str(getattr(args, name))]
@@ -135,7 +148,8 @@ def run_peer(args, space, layout):
 
 def measure(args, space):
     """A row for each case of `space`."""
-    cases = args.case or (("weight",) if space == "darts" else CASES)
+    cases = args.case or (tuple(PEER_KEYS) if space == "darts" else CASES)
+    rows = "3" if "curvature" in cases else "0"
     sizes = {name: getattr(args, name) for name in SIZES}
     children = {}
     try:
@@ -147,7 +161,7 @@ def measure(args, space):
             for case, child in children.items():
                 ours[case].append(child.seconds(args.steps))
             for layout, results in peer.items():
-                results.append(run_peer(args, space, layout))
+                results.append(run_peer(args, space, layout, rows=rows))
             _note(f"{space}: round {number + 1} of {args.rounds}")
         return [make_row(space, case, children[case], ours[case], peer) for case in cases]
     finally:
@@ -166,7 +180,7 @@ def make_row(space, case, child, seconds, peer):
         {"seconds": [median, least, largest], ...}, the same for each layout of the peer with the
         ratios of the medians.
     """
-    key = "weight_step_seconds" if case == "weight" else "alpha_step_seconds"
+    key = PEER_KEYS.get(case, "alpha_step_seconds")
     row = {"space": space, "case": case, "rounds": len(seconds), "seconds": _spread(seconds)}
     row |= {"first_seconds": round(child.first_seconds, 1), "rss_gib": round(child.rss_gib, 2)}
     for layout, results in peer.items():
@@ -213,7 +227,7 @@ def main(argv=None):
     parser.add_argument("--peer_python", default=sys.executable)
     parser.add_argument("--space", nargs="+", default=["s1", "s2", "s4", "darts"])
     parser.add_argument(
-        "--case", nargs="+", choices=CASES, help="default: all; of darts the weight step"
+        "--case", nargs="+", choices=CASES, help="default: all; of darts weight and curvature"
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3, help="steps of each kind in a round")

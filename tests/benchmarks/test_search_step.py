@@ -13,10 +13,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEER = """
 import json, sys
 slow = "--channels_last" in sys.argv
-assert sys.argv[sys.argv.index("--rows") + 1] == "0"
+assert sys.argv[sys.argv.index("--rows") + 1] == "3"
 assert sys.argv[sys.argv.index("--size") + 1] == "8"
 print("a line before")
-print(json.dumps({"weight_step_seconds": 2 if slow else 1, "alpha_step_seconds": 4, "peak_rss_gib": 0.5}))
+print(json.dumps({"weight_step_seconds": 2 if slow else 1, "alpha_step_seconds": 4, "peak_rss_gib": 0.5, "hessian_seconds": 9}))
 """
 TINY = ["--rounds=2", "--steps=2", "--cells=1", "--channels=2", "--batch=2", "--size=8"]
 
@@ -31,17 +31,27 @@ def peer(tmp_path, monkeypatch):
 
 def test_rows_and_table(peer, tmp_path, capsys):
     out = tmp_path / "rows.json"
-    arguments = [f"--peer={peer}", "--space", "s5", "--case", "weight", "exact", f"--out={out}"]
+    arguments = [
+        f"--peer={peer}",
+        "--space",
+        "s5",
+        "--case",
+        "weight",
+        "exact",
+        "curvature",
+        f"--out={out}",
+    ]
     search_step.main(arguments + TINY)
-    weight, exact = json.loads(out.read_text())
+    weight, exact, curvature = json.loads(out.read_text())
     assert (weight["case"], exact["case"], weight["rounds"]) == ("weight", "exact", 2)
-    for row in (weight, exact):
+    for row in (weight, exact, curvature):
         median, least, largest = row["seconds"]
         assert 0 < least <= median <= largest < row["first_seconds"]
         assert 0.2 < row["rss_gib"] < 3
     assert weight["peer_nchw"] == [1, 1, 1]
     assert weight["peer_nhwc"] == [2, 2, 2]
     assert exact["peer_nchw"] == [4, 4, 4]
+    assert curvature["peer_nchw"] == [9, 9, 9]
     printed = capsys.readouterr().out
     assert "| s5 | exact |" in printed
 
@@ -72,4 +82,4 @@ def test_a_peer_that_fails_tells_why(peer):
     sizes = {"steps": 1} | search_step.SIZES
     args = types.SimpleNamespace(peer=str(peer), peer_python=sys.executable, **sizes)
     with pytest.raises(RuntimeError, match="no torch here"):
-        search_step.run_peer(args, "s5", "nchw")
+        search_step.run_peer(args, "s5", "nchw", rows="0")
