@@ -98,6 +98,11 @@ class Primitive(keras.layers.Layer):
         """scale * op(x); x [N, H, W, C], scale a scalar or None, seed int32 [2] for random draws."""
         raise NotImplementedError
 
+    def multiply_adds(self, height, width):
+        """Multiplications of one image's convolutions, the output being [height, width]."""
+        kernels = [v for v in self.trainable_weights if len(v.shape) > 1]
+        return height * width * sum(v.shape.num_elements() for v in kernels)
+
 
 def scaled(x, scale):
     return x if scale is None else x * tf.cast(scale, x.dtype)
@@ -294,6 +299,11 @@ class Conv7x1(Primitive):
         x = tf.nn.conv2d(x, self.conv_1, (1, 1, self.stride, 1), wide)
         x = tf.nn.conv2d(x, self.conv_2, (1, self.stride, 1, 1), high)
         return self.bn(x, scale=scale, training=training)
+
+    def multiply_adds(self, height, width):
+        """The first convolution keeps the height of the input, about `stride` times `height`."""
+        sizes = [v.shape.num_elements() for v in (self.conv_1, self.conv_2)]
+        return height * width * (self.stride * sizes[0] + sizes[1])
 
 
 def _skip(channels, *, stride=1, **kwargs):

@@ -15,6 +15,7 @@ COMMANDS = ("search", "evaluate", "analyze", "report", "export", "sweep")
 ROWS = (
     ("0", ("errors",)),
     ("0", ("registry", "genotype", "spaces")),
+    ("0", ("named_genotypes",)),
     ("1", ("bilevel", "optimizers")),
     ("1", ("hessian",)),
     ("2", ("layers",)),
@@ -29,7 +30,7 @@ ROW = {name: row for row, (_, names) in enumerate(ROWS) for name in names}
 
 # What the files of a folder may import of it, besides `base`; helpers import those before them.
 HELPERS = {
-    "layers": ("batch_norm", "drop_path", "primitives", "mixed_op"),
+    "layers": ("batch_norm", "drop_path", "primitives", "mixed_op", "classifier"),
     "datasets": ("augment", "tfds"),
     "analysis": (
         "cell_graph",
@@ -47,7 +48,16 @@ RESERVED = {
 }
 
 # These import no TensorFlow, nor anything that does.
-PLAIN = ("errors", "registry", "genotype", "spaces", "methods", "run_dir", "config")
+PLAIN = (
+    "errors",
+    "registry",
+    "genotype",
+    "named_genotypes",
+    "spaces",
+    "methods",
+    "run_dir",
+    "config",
+)
 TENSORFLOW = ("tensorflow", "tensorflow_datasets", "keras")
 
 
