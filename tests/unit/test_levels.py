@@ -21,6 +21,7 @@ ROWS = (
     ("2", ("layers",)),
     ("3", ("networks", "methods", "tasks", "datasets", "analysis")),
     ("4", ("config", "run_dir", "distribution", "progress", "summaries")),
+    ("4", ("weight_training", "epochs")),
     ("4", ("training",)),
     ("4", ("curvature",)),
     ("4", ("loop",)),
