@@ -15,6 +15,7 @@ from rdarts_tf.errors import UserError
 
 # Fields that do not change what a run computes: a run may be resumed with other values.
 FREE = ("data_dir", "checkpoint_every", "keep_checkpoints", "strategy", "jit_compile")
+FREE += ("name", "preset", "seeds")  # of an evaluation
 
 
 class ConfigError(UserError):
@@ -26,14 +27,63 @@ def _field(default, text, **kwargs):
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchConfig:
+class RunConfig:
+    """What the configuration of every stage that trains has in common."""
+
+    data_dir: str | None = _field(None, "where data sets are; default ~/tensorflow_datasets")
+    gamma_initializer: str = _field(
+        "torch_uniform",
+        "of BatchNorm: U(0, 1) as the authors' library, or ones",
+        choices=("torch_uniform", "ones"),
+    )
+    # Devices.
+    strategy: str = _field(
+        "auto",
+        "auto: mirrored with two or more GPUs, else one device",
+        choices=("auto", "one", "mirrored"),
+    )
+    sync_batch_norm: bool = _field(False, "BatchNorm statistics over all devices")
+    mixed_precision: bool = _field(False, "compute in bfloat16, keep variables in float32")
+    jit_compile: str = _field(
+        "auto",
+        "XLA on a single device; auto: if that is a GPU and no max pooling needs a second derivative",
+        choices=("auto", "true", "false"),
+    )
+    # Run directory.
+    checkpoint_every: int = _field(1, "epochs between checkpoints", low=1)
+    keep_checkpoints: int = _field(2, "newest checkpoints that are kept; 0 keeps all", low=0)
+
+    def load_dataset(self):
+        module, args, kwargs = _plugin("datasets", self.dataset, "load")
+        try:
+            return module.load(*args, data_dir=self.data_dir, **kwargs)
+        except TypeError as error:
+            raise ConfigError(f"dataset {self.dataset!r} does not take that: {error}") from error
+
+    @property
+    def batch_norm(self):
+        """Keyword arguments of every BatchNorm."""
+        return {
+            "gamma_initializer": self.gamma_initializer,
+            "synchronized": self.sync_batch_norm,
+        }
+
+    @property
+    def dtype(self):
+        """Keras' name of the precision."""
+        return "mixed_bfloat16" if self.mixed_precision else "float32"
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig(RunConfig):
     """Everything that determines a search."""
+
+    RUN_DIR = "default runs/<space>_<dataset>_<method>_s<seed>"
 
     space: str = _field("s1", "search space")
     dataset: str = _field("cifar10", "data set")
     method: str = _field("darts", "search method")
     seed: int = _field(2, "of initialisation, data order, augmentation, noise and drop path", low=0)
-    data_dir: str | None = _field(None, "where data sets are; default ~/tensorflow_datasets")
     # Inner problem: SGD on the weights.
     epochs: int = _field(50, "epochs of the search", low=1)
     batch_size: int = _field(64, "images a step over all devices", low=1)
@@ -66,11 +116,6 @@ class SearchConfig:
     nodes: int | None = _field(
         None, "intermediate nodes of a cell; default: the space's own", low=1
     )
-    gamma_initializer: str = _field(
-        "torch_uniform",
-        "of BatchNorm: U(0, 1) as the authors' library, or ones",
-        choices=("torch_uniform", "ones"),
-    )
     # Regularisation.
     drop_path_prob: float = _field(
         0.0, "drop path in the last epoch, 0 in the first", low=0.0, high=1.0
@@ -82,19 +127,6 @@ class SearchConfig:
     cutout_prob: float = _field(1.0, "probability of cutout", low=0.0, high=1.0)
     cutout_ramp: bool = _field(
         False, "raise the cutout probability linearly from 0, which the authors' code only prints"
-    )
-    # Devices.
-    strategy: str = _field(
-        "auto",
-        "auto: mirrored with two or more GPUs, else one device",
-        choices=("auto", "one", "mirrored"),
-    )
-    sync_batch_norm: bool = _field(False, "BatchNorm statistics over all devices")
-    mixed_precision: bool = _field(False, "compute in bfloat16, keep variables in float32")
-    jit_compile: str = _field(
-        "auto",
-        "XLA on a single device; auto: if that is a GPU and no max pooling needs a second derivative",
-        choices=("auto", "true", "false"),
     )
     # Curvature.
     hessian_every: int = _field(
@@ -115,9 +147,6 @@ class SearchConfig:
     continue_after_stop: bool = _field(
         False, "go on to the last epoch where darts_es stops; its result stays that of the stop"
     )
-    # Run directory.
-    checkpoint_every: int = _field(1, "epochs between checkpoints", low=1)
-    keep_checkpoints: int = _field(2, "newest checkpoints that are kept; 0 keeps all", low=0)
 
     @property
     def use_cutout(self):
@@ -144,13 +173,6 @@ class SearchConfig:
             return module.Method(*args, **kwargs)
         except TypeError as error:
             raise ConfigError(f"method {self.method!r} does not take that: {error}") from error
-
-    def load_dataset(self):
-        module, args, kwargs = _plugin("datasets", self.dataset, "load")
-        try:
-            return module.load(*args, data_dir=self.data_dir, **kwargs)
-        except TypeError as error:
-            raise ConfigError(f"dataset {self.dataset!r} does not take that: {error}") from error
 
     def jit(self, space, *, gpus):
         """Whether steps are compiled by XLA, which has no second derivative of max pooling."""
@@ -193,12 +215,12 @@ def define_flags(config_class, *, in_run_dir):
             flags.DEFINE_bool(field.name, field.default, text)
         elif kind is int or field.type == int | None:
             flags.DEFINE_integer(field.name, field.default, text, **bounds)
-        elif kind is float:
+        elif kind is float or field.type == float | None:
             flags.DEFINE_float(field.name, field.default, text, **bounds)
         else:
             flags.DEFINE_string(field.name, field.default, text + _available(field.name))
     if in_run_dir:
-        flags.DEFINE_string("run_dir", None, "default runs/<space>_<dataset>_<method>_s<seed>")
+        flags.DEFINE_string("run_dir", None, config_class.RUN_DIR)
         flags.DEFINE_bool("overwrite", False, "start anew in a run directory that is in use")
 
 

@@ -74,7 +74,7 @@ class SearchRun(EpochRun):
         self.epoch, self.first_step = self._resume()
         self.run_dir.write_json("config.json", dataclasses.asdict(self.config))
         self.run_dir.write_text("flags.cfg", config_lib.to_flags(self.config))
-        self.run_dir.write_json("dataset.json", dataset_record(self.dataset))
+        self.run_dir.write_json("dataset.json", self.dataset.record())
         self.board = summaries.SearchSummaries(self.run_dir.tensorboard, resume_step=self.epoch)
         self.board.hparams(dataclasses.asdict(self.config))
         with Stop.on_signals() as self.stop:
@@ -363,23 +363,9 @@ def make_supernet(config, space, dataset):
         dataset.num_classes,
         channels=config.init_channels,
         num_cells=config.layers,
-        batch_norm={
-            "gamma_initializer": config.gamma_initializer,
-            "synchronized": config.sync_batch_norm,
-        },
-        dtype="mixed_bfloat16" if config.mixed_precision else "float32",
+        batch_norm=config.batch_norm,
+        dtype=config.dtype,
         name="supernet",
     )
     net.build((None, *dataset.image_shape))
     return net
-
-
-def dataset_record(dataset):
-    """What later stages need to feed the found network: names and normalisation."""
-    return {
-        "name": dataset.name,
-        "class_names": list(dataset.class_names),
-        "image_shape": list(dataset.image_shape),
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
-    }

@@ -21,10 +21,10 @@ ROWS = (
     ("2", ("layers",)),
     ("3", ("networks", "methods", "tasks", "datasets", "analysis")),
     ("4", ("config", "run_dir", "distribution", "progress", "summaries")),
-    ("4", ("weight_training", "epochs")),
+    ("4", ("evaluate_config", "weight_training", "epochs")),
     ("4", ("training",)),
     ("4", ("curvature",)),
-    ("4", ("loop",)),
+    ("4", ("loop", "retraining")),
     ("5", COMMANDS),
 )
 ROW = {name: row for row, (_, names) in enumerate(ROWS) for name in names}
