@@ -199,6 +199,44 @@ class AnalyzeConfig:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """What is written of a run for use elsewhere."""
+
+    RUN_DIR = "the run whose cells or retrained network are exported"
+
+    format: str = _field(
+        "savedmodel",
+        "of the file; png, svg and dot draw the cells",
+        choices=("savedmodel", "tflite", "onnx", "keras", "png", "svg", "dot"),
+    )
+    what: str = _field(
+        "network", "the retrained network, or one untrained cell", choices=("network", "cell")
+    )
+    out: str | None = _field(None, "file or folder to write; default in RUN/export")
+    evaluation: str | None = _field(None, "folder in RUN/evaluate; default: the only one")
+    seed: int | None = _field(None, "which of its trainings; default: its first", low=0)
+    input: str = _field(
+        "uint8",
+        "type of the images: uint8 in 0..255 or float32 in 0..1",
+        choices=("uint8", "float32"),
+    )
+    quantize: str = _field(
+        "none",
+        "int8: a TFLite file of 8-bit weights and activations, calibrated on training images",
+        choices=("none", "int8"),
+    )
+    calibration_images: int = _field(200, "of --quantize=int8", low=1)
+    data_dir: str | None = _field(None, "where data sets are; default ~/tensorflow_datasets")
+    # Cells.
+    genotype: str | None = _field(
+        None, "to draw or export cells of: the text Genotype(...), a file, or a published name"
+    )
+    cell: str = _field("normal", "of --what=cell", choices=("normal", "reduce"))
+    channels: int = _field(16, "of --what=cell", low=2)
+    input_channels: int = _field(64, "of both inputs of --what=cell", low=1)
+
+
 def define_flags(config_class, *, in_run_dir):
     """Defines one flag per field of a configuration.
 

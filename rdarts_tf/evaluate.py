@@ -47,15 +47,16 @@ def _evaluate(config, run_dir, *, searched, overwrite):
     retraining.splits(config, dataset)
     retraining.make_augmentation(config, dataset)
     distribution.configure_runtime()
-    facts = _facts(config, dataset, retraining.make_network(config, dataset))
+    net = retraining.make_network(config, dataset.image_shape, dataset.num_classes)
+    facts = _facts(config, dataset, net)
     strategy = distribution.make_strategy(config.strategy)
+    if overwrite:
+        _clear(run_dir)
     results = []
     try:
         for seed in config.seed_list():
             seed_dir = RunDir(run_dir.path / f"seed_{seed}")
             seed_dir.create()
-            if overwrite:
-                seed_dir.clear()
             result = seed_dir.read_json("result.json")
             if result is None:
                 run = retraining.RetrainingRun(
@@ -74,6 +75,12 @@ def _evaluate(config, run_dir, *, searched, overwrite):
     run_dir.write_json("result.json", facts | _summary(results))
     _report(run_dir)
     return 0
+
+
+def _clear(run_dir):
+    """Forgets all seeds, those that are not asked for, too: they had other flags."""
+    for path in (run_dir.path, *run_dir.path.glob("seed_*")):
+        RunDir(path).clear()
 
 
 def _check_classes(dataset, run_dirs, config):

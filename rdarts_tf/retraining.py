@@ -14,7 +14,7 @@ from rdarts_tf.epochs import EpochRun
 from rdarts_tf.networks import cnn
 from rdarts_tf.progress import Stop
 from rdarts_tf.tasks import classification
-from rdarts_tf.weight_training import WEIGHT, WeightTraining, share_of_mean
+from rdarts_tf.weight_training import WEIGHT, WeightTraining, path, share_of_mean
 
 _MAX_CUTOUT = 16
 
@@ -95,7 +95,7 @@ class RetrainingRun(EpochRun):
         self.num_steps = data.num_steps(len(self.train), config.batch_size)
         keras.utils.set_random_seed(seed)
         with strategy.scope():
-            self.net = make_network(config, dataset)
+            self.net = make_network(config, dataset.image_shape, dataset.num_classes)
         self.trainer = Retraining(self.net, config=config, strategy=strategy, seed=seed)
         self.epoch, self.first_step = self._resume()
 
@@ -193,21 +193,38 @@ def splits(config, dataset):
     return train, scored
 
 
-def make_network(config, dataset):
-    """The built DerivedNetwork of a configuration."""
-    stem = cnn.stem_for(dataset.image_shape) if config.stem == "auto" else config.stem
-    net = cnn.DerivedNetwork(
-        config.genotype,
-        dataset.num_classes,
-        channels=config.init_channels,
-        num_cells=config.layers,
-        stem=stem,
-        auxiliary=config.auxiliary,
-        batch_norm=config.batch_norm,
-        dtype=config.dtype,
-        name="network",
-    )
-    net.build((None, *dataset.image_shape))
+def make_network(config, image_shape, num_classes, **changes):
+    """The built DerivedNetwork of a configuration.
+
+    Args:
+        changes: arguments of DerivedNetwork that differ.
+    """
+    stem = cnn.stem_for(image_shape) if config.stem == "auto" else config.stem
+    arguments = {
+        "channels": config.init_channels,
+        "num_cells": config.layers,
+        "stem": stem,
+        "auxiliary": config.auxiliary,
+        "batch_norm": config.batch_norm,
+        "dtype": config.dtype,
+        "name": "network",
+    }
+    net = cnn.DerivedNetwork(config.genotype, num_classes, **(arguments | changes))
+    net.build((None, *image_shape))
+    return net
+
+
+def trained_network(config, image_shape, num_classes, *, arrays):
+    """The network of a checkpoint, without auxiliary head, in float32.
+
+    Args:
+        arrays: {name: array} of the checkpoint.
+    """
+    net = make_network(config, image_shape, num_classes, auxiliary=False, dtype="float32")
+    for v in net.trainable_variables:
+        v.assign(arrays[f"weights/{path(v)}"])
+    for v in net.non_trainable_variables:
+        v.assign(arrays[f"state/{path(v)}"])
     return net
 
 

@@ -25,6 +25,7 @@ ROWS = (
     ("4", ("training",)),
     ("4", ("curvature",)),
     ("4", ("loop", "retraining")),
+    ("4", ("serving", "exporting")),
     ("5", COMMANDS),
 )
 ROW = {name: row for row, (_, names) in enumerate(ROWS) for name in names}
