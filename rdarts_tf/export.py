@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import sys
 
-from absl import flags
+from absl import flags, logging
 
 from rdarts_tf import config as config_lib
 from rdarts_tf import evaluate_config, named_genotypes
@@ -17,6 +17,7 @@ _NUM_SAMPLES = 64
 
 
 def main(argv):
+    logging.set_verbosity(logging.WARNING)  # TensorFlow tells each step of saving
     try:
         if len(argv) > 1:
             raise UserError(f"unexpected argument {argv[1]!r}; flags look like --run_dir=RUN")

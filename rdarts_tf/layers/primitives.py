@@ -210,16 +210,21 @@ class Pool(Primitive):
         self.built = True
 
     def call(self, x, scale=None, seed=None, training=False):
-        y = max_pool(x, self.stride) if self.kind == "max" else avg_pool(x, self.stride)
+        if self.kind == "max":
+            y = max_pool(x, self.stride, training=training)
+        else:
+            y = avg_pool(x, self.stride)
         if self.bn is None:
             return scaled(y, scale)
         return self.bn(y, scale=scale, training=training)
 
 
-def max_pool(x, stride):
-    if stride == 1:
-        return tf.nn.max_pool2d(x, 3, 1, "SAME")
-    return tf.nn.max_pool2d(pad(x, 1, x.dtype.min), 3, stride, "VALID")
+def max_pool(x, stride, *, training):
+    if training and stride > 1:
+        return tf.nn.max_pool2d(pad(x, 1, x.dtype.min), 3, stride, "VALID")
+    # The same pixels; without the padding, which 8-bit files cannot express, though slower.
+    y = tf.nn.max_pool2d(x, 3, 1, "SAME")
+    return y if stride == 1 else y[:, ::stride, ::stride]
 
 
 def avg_pool(x, stride):
