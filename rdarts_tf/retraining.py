@@ -50,13 +50,13 @@ class Retraining(WeightTraining):
             losses = self.strategy.run(
                 self._run_train_step, args=(next(iterator), step, epoch, rates)
             )
-            loss = self._first(losses)
+            loss = self.first(losses)
             step += 1
         return step, loss
 
     def _train_step(self, batch, step, epoch, rates):
         images, labels = distribution.local_part(batch)
-        key, scale = self._key(epoch, step, WEIGHT), share_of_mean(labels)
+        key, scale = self.key(epoch, step, WEIGHT), share_of_mean(labels)
         drop_path_prob = rates["drop_path_prob"] if self.config.drop_path_prob else None
 
         def loss(w):
