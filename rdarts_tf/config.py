@@ -313,9 +313,7 @@ def check(config):
             f"--init_channels={config.init_channels} is odd; skip connections of stride 2 halve it, "
             f"take {config.init_channels + 1}"
         )
-    for name, value in dataclasses.asdict(config).items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"--{name}={value} is no finite number")
+    check_finite(config)
     for name in ("learning_rate", "grad_clip", "finite_difference_radius", "hessian_tolerance"):
         if getattr(config, name) <= 0:
             raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")
@@ -348,6 +346,13 @@ def _check_curvature(config, method):
         raise ConfigError(
             f"--continue_after_stop needs a method that stops, such as darts_es, not {config.method}"
         )
+
+
+def check_finite(config):
+    """Raises ConfigError when a value is infinite or no number."""
+    for name, value in dataclasses.asdict(config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"--{name}={value} is no finite number")
 
 
 def to_flags(config):

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 
 from rdarts_tf import named_genotypes, registry
-from rdarts_tf.config import ConfigError, RunConfig
+from rdarts_tf.config import ConfigError, RunConfig, check_finite
 from rdarts_tf.config import _field as option
 
 PAPER_DATASETS = ("cifar10", "cifar100", "svhn")
@@ -142,6 +142,7 @@ def check(config):
         UserError: unknown data set, odd channels, a value on the wrong side of a bound.
     """
     config.seed_list()
+    check_finite(config)
     registry.load("datasets", config.dataset)
     if config.init_channels % 2:
         raise ConfigError(

@@ -163,6 +163,7 @@ def test_the_search_split_trains_and_scores_on_the_parts_of_the_search(tmp_path)
         (["--genotype=DARTS_V2", "--batch_size=5000"], ["5000", "at most"]),
         (["--genotype=DARTS_V2", "--dataset=mnits"], ["mnits"]),
         (["--genotype=DARTS_V2", "--name=a/b"], ["a/b"]),
+        (["--genotype=DARTS_V2", "--weight_decay=nan"], ["weight_decay=nan"]),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(tmp_path, flags, words):
