@@ -129,7 +129,7 @@ class SearchRun(EpochRun):
         steps = self.num_steps - self.first_step
         loss, accuracy = self._train_epoch(regularization, rates)
         step_seconds = (time.monotonic() - start) / max(steps, 1)
-        valid_loss, valid_accuracy = self._validate(regularization)
+        valid_loss, valid_accuracy = self._validate()
         row = {
             "epoch": epoch,
             "search/loss": loss,
@@ -207,16 +207,20 @@ class SearchRun(EpochRun):
             lambda first, last: block(iterator, first, last, tf.constant(epoch), rates)
         )
 
-    def _validate(self, regularization):
-        """(mean loss, accuracy) of the one-shot model on the validation split, augmented as in training."""
-        batches = data.test_epoch(
+    def validation_epoch(self, epoch):
+        """The batches on which `epoch` is validated: the validation split, augmented as in training."""
+        return data.test_epoch(
             self.valid,
             batch_size=self.config.batch_size,
-            augment=self._augmentation(regularization),
+            augment=self._augmentation(self._regularization(epoch)),
             seed=self.config.seed,
-            epoch=self.epoch,
+            epoch=epoch,
         )
+
+    def _validate(self):
+        """(mean loss, accuracy) of the one-shot model."""
         num_steps = data.num_steps(len(self.valid), self.config.batch_size)
+        batches = self.validation_epoch(self.epoch)
         return self._score(batches, label="validation", num_steps=num_steps)
 
     def _record(self, row):

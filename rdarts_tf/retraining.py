@@ -56,7 +56,7 @@ class Retraining(WeightTraining):
 
     def _train_step(self, batch, step, epoch, rates):
         images, labels = distribution.local_part(batch)
-        key, scale = self.key(epoch, step, WEIGHT), share_of_mean(labels)
+        key, scale = self.key(epoch, step, WEIGHT), share_of_mean(batch[1])
         drop_path_prob = rates["drop_path_prob"] if self.config.drop_path_prob else None
 
         def loss(w):
