@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from rdarts_tf import export
+from rdarts_tf.config import ExportConfig
 from rdarts_tf.datasets import digits
+from tests import in_process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAIRS = "[('sep_conv_3x3', 1), ('skip_connect', 0)]"
@@ -61,9 +65,10 @@ def test_tflite_of_the_retrained_network_scores_as_recorded(evaluated):
 @pytest.mark.parametrize(
     ("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("dot", b"dig")]
 )
-def test_drawings(evaluated, kind, start):
-    result = run("export", f"--run_dir={evaluated}", f"--format={kind}")
-    assert result.returncode == 0, result.stderr
+def test_drawings(evaluated, kind, start, monkeypatch, capsys):
+    flags = (f"--run_dir={evaluated}", f"--format={kind}")
+    code, _, stderr = in_process.run(monkeypatch, capsys, export.main, ExportConfig, *flags)
+    assert code == 0, stderr
     for cell in ("normal", "reduce"):
         content = (evaluated / f"export/{cell}_cell.{kind}").read_bytes()
         assert content.startswith(start)
@@ -99,21 +104,21 @@ def test_a_cell_of_the_run(evaluated, tmp_path):
         (["--run_dir={run}", "--format=pdf"], ["pdf"]),
     ],
 )
-def test_bad_input_is_one_sentence_and_nothing_is_written(evaluated, tmp_path, flags, words):
+def test_bad_input_is_one_sentence_and_nothing_is_written(
+    evaluated, tmp_path, flags, words, monkeypatch, capsys
+):
     empty = tmp_path / "empty"
     empty.mkdir()
     before = sorted(evaluated.rglob("*"))
     flags = [flag.format(run=evaluated, empty=empty) for flag in flags]
-    result = run("export", *flags)
-    assert result.returncode == 2, result.stderr
-    last = result.stderr.strip().splitlines()[-1]
+    code, _, stderr = in_process.run(monkeypatch, capsys, export.main, ExportConfig, *flags)
+    assert code == 2, stderr
+    last = stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and all(word in last for word in words), last
     assert not list(empty.iterdir()) and sorted(evaluated.rglob("*")) == before
 
 
 def test_other_classes_than_the_network_was_trained_on_are_refused(evaluated, tmp_path):
-    import shutil
-
     run_dir = tmp_path / "run"
     shutil.copytree(evaluated, run_dir)
     path = run_dir / "evaluate/digits/dataset.json"

@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "rdarts_tf"
 
 COMMANDS = ("search", "evaluate", "analyze", "report", "export", "sweep")
 
-# A file of a row may import what stands in the rows above. Levels of CONTRIBUTING.md; 0 and 4 have
+# A file of a row may import what stands in the rows above. Levels of CONTRIBUTING.md; some have
 # several rows, since `errors` serves the rest of its level, and `loop` and `training` use theirs.
 ROWS = (
     ("0", ("errors",)),
@@ -19,7 +19,8 @@ ROWS = (
     ("1", ("bilevel", "optimizers")),
     ("1", ("hessian",)),
     ("2", ("layers",)),
-    ("3", ("networks", "methods", "tasks", "datasets", "analysis")),
+    ("3", ("networks", "methods", "tasks", "datasets")),
+    ("3", ("analysis",)),
     ("4", ("config", "run_dir", "distribution", "progress", "summaries")),
     ("4", ("evaluate_config", "weight_training", "epochs")),
     ("4", ("training",)),
