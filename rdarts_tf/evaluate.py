@@ -39,40 +39,38 @@ def _check_same(config, run_dir):
 
 
 def _evaluate(config, run_dir, *, searched, overwrite):
-    """Trains with each seed that has no result yet, then writes the result of all."""
-    from rdarts_tf import distribution, epochs, retraining  # TensorFlow takes seconds to load
+    """Trains with each seed that has no result yet, then writes what all seeds together give."""
+    # Not earlier: TensorFlow takes seconds to load.
+    from rdarts_tf import distribution, epochs, retraining, retraining_loop
 
     dataset = config.load_dataset()
     _check_classes(dataset, [RunDir(run_dir.path), *([searched] if searched else [])], config)
-    retraining.splits(config, dataset)
-    retraining.make_augmentation(config, dataset)
+    retraining_loop.splits(config, dataset)
+    retraining_loop.make_augmentation(config, dataset)
     distribution.configure_runtime()
     net = retraining.make_network(config, dataset.image_shape, dataset.num_classes)
     facts = _facts(config, dataset, net)
     strategy = distribution.make_strategy(config.strategy)
     if overwrite:
         _clear(run_dir)
-    results = []
     try:
         for seed in config.seed_list():
             seed_dir = RunDir(run_dir.path / f"seed_{seed}")
             seed_dir.create()
-            result = seed_dir.read_json("result.json")
-            if result is None:
-                run = retraining.RetrainingRun(
+            if seed_dir.read_json("result.json") is None:
+                print(f"seed {seed}, files in {seed_dir.path}")
+                run = retraining_loop.RetrainingRun(
                     config, seed_dir, dataset=dataset, strategy=strategy, seed=seed
                 )
                 _write_description(config, run_dir, dataset)
-                result = _result(seed, run.run())
-                seed_dir.write_json("result.json", result)
-            results.append(result)
+                seed_dir.write_json("result.json", _result(seed, run.run()))
     except epochs.Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
     except epochs.Diverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    run_dir.write_json("result.json", facts | _summary(results))
+    run_dir.write_json("result.json", facts | _summary(run_dir))
     _report(run_dir)
     return 0
 
@@ -132,8 +130,10 @@ def _result(seed, last):
     }
 
 
-def _summary(results):
-    """Mean and population standard deviation, as the paper gives them."""
+def _summary(run_dir):
+    """Mean and population standard deviation, as the paper gives them, of all seeds that are done."""
+    read = [RunDir(path).read_json("result.json") for path in run_dir.path.glob("seed_*")]
+    results = sorted(filter(None, read), key=lambda result: result["seed"])
     errors = [result["error"] for result in results]
     return {
         "error_mean": statistics.fmean(errors),

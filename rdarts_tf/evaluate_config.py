@@ -4,8 +4,7 @@ import dataclasses
 import hashlib
 
 from rdarts_tf import named_genotypes, registry
-from rdarts_tf.config import ConfigError, RunConfig, check_finite
-from rdarts_tf.config import _field as option
+from rdarts_tf.config import ConfigError, RunConfig, check_finite, option
 
 PAPER_DATASETS = ("cifar10", "cifar100", "svhn")
 

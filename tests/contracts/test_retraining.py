@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import retraining
+from rdarts_tf import retraining, retraining_loop
 from rdarts_tf.config import ConfigError
 from rdarts_tf.datasets import digits
 from rdarts_tf.evaluate_config import EvaluateConfig
@@ -111,18 +111,18 @@ def test_cutout_is_16_pixels_or_half_the_image(length, side, expected):
     split = dataclasses.replace(data.train, images=image, labels=data.train.labels[:1])
     data = dataclasses.replace(data, train=split, test=split)
     config = dataclasses.replace(BASE, cutout_length=length)
-    assert retraining.make_augmentation(config, data).cutout_length == expected
+    assert retraining_loop.make_augmentation(config, data).cutout_length == expected
 
 
 def test_a_cutout_of_everything_is_refused():
     config = dataclasses.replace(BASE, cutout_length=16)
     with pytest.raises(ConfigError, match="--cutout_length=16 always blanks images of 8x8"):
-        retraining.make_augmentation(config, digits.load())
+        retraining_loop.make_augmentation(config, digits.load())
 
 
 def test_the_split_of_the_search():
     data = digits.load()
     config = dataclasses.replace(BASE, split="search", train_portion=0.25, batch_size=64)
-    train, scored = retraining.splits(config, data)
+    train, scored = retraining_loop.splits(config, data)
     assert (len(train), len(scored)) == (359, 1078)
     np.testing.assert_array_equal(scored.images[-1], data.train.images[-1])

@@ -95,6 +95,8 @@ def test_finished_seeds_are_not_trained_again(finished):
     assert result.returncode == 0, result.stderr
     assert "epoch" not in result.stdout.replace("epochs", "")
     assert (folder / "seed_2/metrics.jsonl").stat().st_mtime_ns == before
+    record = json.loads((folder / "result.json").read_text())
+    assert [seed["seed"] for seed in record["seeds"]] == [1, 2]  # all that are done
 
 
 def test_other_flags_for_the_same_name_are_refused(finished):

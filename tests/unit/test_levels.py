@@ -26,6 +26,7 @@ ROWS = (
     ("4", ("training",)),
     ("4", ("curvature",)),
     ("4", ("loop", "retraining")),
+    ("4", ("retraining_loop",)),
     ("4", ("serving", "exporting")),
     ("5", COMMANDS),
 )
