@@ -112,31 +112,16 @@ def _export_cell(config, run_dir):
 
 def _export_network(config, run_dir):
     folder, result = _evaluation(config, run_dir, needed_for="a retrained network")
-    seed = _seed(config, folder, result)
     evaluated = evaluate_config.EvaluateConfig(**folder.read_json("config.json"))
-    record = folder.read_json("dataset.json")
-    newest = RunDir(folder.path / f"seed_{seed}").load_newest_checkpoint(print)
-    if newest is None:
-        raise UserError(f"{folder.path}/seed_{seed} holds no checkpoint; train it again")
-    from rdarts_tf import exporting, retraining, serving  # TensorFlow takes seconds to load
+    record, arrays = folder.read_json("dataset.json"), _arrays(config, folder, result)
+    from rdarts_tf import exporting  # TensorFlow takes seconds to load
 
     dataset = _dataset(config, evaluated, record)
-    names = record["class_names"]
-    net = retraining.trained_network(evaluated, record["image_shape"], len(names), arrays=newest[1])
-    model = serving.ServedNetwork(
-        net,
-        image_shape=record["image_shape"],
-        mean=record["mean"],
-        std=record["std"],
-        class_names=names,
-        name="served",
-    )
     calibrated = config.quantize == "int8"
     name = f"{folder.path.name}{'_int8' if calibrated else ''}{_SUFFIX[config.format]}"
-    path = _target(config, run_dir, name)
-    samples = dataset.test.images[:_NUM_SAMPLES]
-    logits, probabilities, same = exporting.export_network(
-        model,
+    path, samples = _target(config, run_dir, name), dataset.test.images[:_NUM_SAMPLES]
+    found = exporting.export_network(
+        _served(evaluated, record, arrays),
         path,
         config.format,
         input_type=config.input,
@@ -144,10 +129,27 @@ def _export_network(config, run_dir):
         calibration=dataset.train.images[: config.calibration_images] if calibrated else None,
     )
     print(
-        f"read back in a new process, {len(samples)} test images: largest difference {logits:.1e} of "
-        f"logits, {probabilities:.1e} of probabilities; {100 * same:.1f} % same class"
+        f"read back in a new process, {len(samples)} test images: largest difference "
+        f"{found.logits:.1e} of logits, {found.probabilities:.1e} of probabilities; "
+        f"{100 * found.same_class:.1f} % same class"
     )
     print(path)
+
+
+def _served(evaluated, record, arrays):
+    """The serving.ServedNetwork of a checkpoint."""
+    from rdarts_tf import retraining, serving
+
+    image_shape, names = record["image_shape"], record["class_names"]
+    net = retraining.trained_network(evaluated, image_shape, len(names), arrays=arrays)
+    return serving.ServedNetwork(
+        net,
+        image_shape=image_shape,
+        mean=record["mean"],
+        std=record["std"],
+        class_names=names,
+        name="served",
+    )
 
 
 def _evaluation(config, run_dir, *, needed_for):
@@ -168,15 +170,16 @@ def _evaluation(config, run_dir, *, needed_for):
     return folder, folder.read_json("result.json")
 
 
-def _seed(config, folder, result):
+def _arrays(config, folder, result):
+    """{name: array} after the last epoch of the seed that is asked for."""
     seeds = [entry["seed"] for entry in result["seeds"]]
-    if config.seed is None:
-        return seeds[0]
-    if config.seed not in seeds:
-        raise UserError(
-            f"{folder.path} has the seeds {', '.join(map(str, seeds))}, not {config.seed}"
-        )
-    return config.seed
+    seed = seeds[0] if config.seed is None else config.seed
+    if seed not in seeds:
+        raise UserError(f"{folder.path} has the seeds {', '.join(map(str, seeds))}, not {seed}")
+    newest = RunDir(folder.path / f"seed_{seed}").load_newest_checkpoint(print)
+    if newest is None:
+        raise UserError(f"{folder.path}/seed_{seed} holds no checkpoint; train it again")
+    return newest[1]
 
 
 def _dataset(config, evaluated, record):

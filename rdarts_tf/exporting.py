@@ -1,11 +1,13 @@
 """Writing networks and cells in the formats of others, and reading them back in a fresh process."""
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
+import typing
 import zipfile
 
 import keras
@@ -124,6 +126,21 @@ WRITERS = {
 }
 
 
+class Comparison(typing.NamedTuple):
+    """Of a written file with the network, on samples.
+
+    Attributes:
+        logits, probabilities: largest differences.
+        same_class: share of samples.
+        scale: largest logit, at least 1.
+    """
+
+    logits: float
+    probabilities: float
+    same_class: float
+    scale: float
+
+
 def export_network(model, path, kind, *, input_type, samples, calibration=None):
     """Writes the model, reads it back in a fresh process, and moves it to `path` if it answers alike.
 
@@ -133,9 +150,10 @@ def export_network(model, path, kind, *, input_type, samples, calibration=None):
         kind: a key of WRITERS.
         input_type: "uint8" or "float32".
         samples: uint8 [n, H, W, channels].
-        calibration: uint8 [m, H, W, channels]: quantise a TFLite file to int8 with them.
+        calibration: uint8 [m, H, W, channels]: quantise a TFLite file to int8 with them; it may
+            then differ by any amount.
     Returns:
-        (largest difference of a logit, of a probability, share of samples with the same class).
+        Comparison.
     Raises:
         UserError: no converter, or the difference is out of tolerance; nothing is written.
     """
@@ -143,22 +161,26 @@ def export_network(model, path, kind, *, input_type, samples, calibration=None):
     options = {} if calibration is None else {"calibration": as_input(calibration)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export_") as folder:
-        written = pathlib.Path(folder) / path.name
+        folder = pathlib.Path(folder)
+        written, images = folder / path.name, as_input(samples)
         WRITERS[kind](model, written, input_type=input_type, **options)
-        images = as_input(samples)
-        theirs = _reloaded(kind, written, images, pathlib.Path(folder))
-        ours = {name: value.numpy() for name, value in model(tf.constant(images)).items()}
-        logits = float(np.abs(theirs["logits"] - ours["logits"]).max())
-        probabilities = float(np.abs(theirs["probabilities"] - ours["probabilities"]).max())
-        same = np.mean(theirs["logits"].argmax(-1) == ours["logits"].argmax(-1))
-        scale = max(1.0, float(np.abs(ours["logits"]).max()))
-        if calibration is None and not max(logits / scale, probabilities) <= TOLERANCE[kind]:
+        found = _compare(model(tf.constant(images)), _reloaded(kind, written, images, folder))
+        worst = max(found.logits / found.scale, found.probabilities)
+        if calibration is None and not worst <= TOLERANCE[kind]:
             raise UserError(
-                f"the {kind} file answers otherwise than the network: logits differ by {logits:.1e}, "
-                f"probabilities by {probabilities:.1e}; nothing was written"
+                f"the {kind} file answers otherwise than the network: logits differ by "
+                f"{found.logits:.1e}, probabilities by {found.probabilities:.1e}; nothing was written"
             )
         move(written, path)
-    return logits, probabilities, float(same)
+    return found
+
+
+def _compare(ours, theirs):
+    ours = {name: value.numpy() for name, value in ours.items()}
+    difference = {name: float(np.abs(theirs[name] - ours[name]).max()) for name in ours}
+    same = np.mean(theirs["logits"].argmax(-1) == ours["logits"].argmax(-1))
+    scale = max(1.0, float(np.abs(ours["logits"]).max()))
+    return Comparison(**difference, same_class=float(same), scale=scale)
 
 
 def export_cell(genotype, cell_type, path, kind, *, channels, input_channels):
@@ -221,8 +243,6 @@ def _reloaded(kind, path, images, folder):
 
 def _environment():
     """That of this process, and this package can be imported."""
-    import os
-
     root = str(pathlib.Path(__file__).resolve().parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}

@@ -57,10 +57,8 @@ def test_both_input_types_mean_the_same():
 )
 def test_the_written_file_answers_alike(kind, input_type, tmp_path):
     path = tmp_path / f"net.{kind}"
-    logits, probabilities, same = exporting.export_network(
-        served(), path, kind, input_type=input_type, samples=images()
-    )
-    assert logits < 1e-4 and probabilities < 1e-5 and same == 1
+    found = exporting.export_network(served(), path, kind, input_type=input_type, samples=images())
+    assert found.logits < 1e-4 and found.probabilities < 1e-5 and found.same_class == 1
     assert path.exists() and [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
@@ -98,10 +96,10 @@ def test_int8_is_smaller_and_reads_labels_from_its_end(tmp_path):
     net = served()
     paths = [tmp_path / "float.tflite", tmp_path / "int8.tflite"]
     exporting.write_tflite(net, paths[0], input_type="uint8")
-    *_, same = exporting.export_network(
+    found = exporting.export_network(
         net, paths[1], "tflite", input_type="uint8", samples=images(), calibration=images(50)
     )
-    assert same >= 0.6  # of five images
+    assert found.same_class >= 0.6  # of five images
     operators = [
         {d["dtype"] for d in tf.lite.Interpreter(str(path)).get_tensor_details()} for path in paths
     ]
@@ -164,10 +162,10 @@ def test_onnx_without_converter_names_the_extra(tmp_path):
 
 @pytest.mark.skipif(importlib.util.find_spec("tf2onnx") is None, reason="needs the extra onnx")
 def test_onnx_answers_alike(tmp_path):
-    logits, *_ = exporting.export_network(
+    found = exporting.export_network(
         served(), tmp_path / "net.onnx", "onnx", input_type="uint8", samples=images()
     )
-    assert logits < 1e-4
+    assert found.logits < 1e-4
 
 
 # Cells.
