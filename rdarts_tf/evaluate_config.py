@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 
 from rdarts_tf import named_genotypes, registry
 from rdarts_tf.config import ConfigError, RunConfig, check_finite, option
@@ -173,4 +174,4 @@ def _genotype(config, run_dir):
 
 
 def _folder_name(text):
-    return "".join(c if c.isalnum() or c in "_-." else "-" for c in text)
+    return re.sub(r"[^\w.-]+", "-", text).strip("-")

@@ -81,7 +81,7 @@ def test_the_papers_sizes(dataset, space, channels, cells, tmp_path):
 
 def test_where_an_evaluation_without_a_run_goes():
     config = evaluate_config.EvaluateConfig(genotype="DARTS_V2", dataset="tfds(mnist)")
-    assert evaluate_config.default_run_dir(config) == "runs/DARTS_V2_tfds-mnist-"
+    assert evaluate_config.default_run_dir(config) == "runs/DARTS_V2_tfds-mnist"
     config = evaluate_config.EvaluateConfig(genotype=GENOTYPE)
     assert evaluate_config.default_run_dir(config).startswith("runs/genotype_")
     with pytest.raises(ConfigError, match="--seeds=1,a"):
