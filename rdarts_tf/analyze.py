@@ -3,6 +3,8 @@
 --what=trajectory: lambda_max, its local averages and the epochs at which the stop rule fires, as
 figures and a table. Beside run directories it takes the authors' CSV of eigenvalue trajectories.
 --what=spectrum: the full Hessian of every checkpoint that a run kept, computed anew: its eigenvalues.
+--what=discretization: loss and accuracy of the one-shot model at every checkpoint that a run kept, and
+with the architecture made discrete, same weights.
 """
 
 import csv
@@ -58,8 +60,45 @@ def spectra(config, paths):
     yield "spectrum.csv", _table([row for each in found for row in spectrum.rows(*each)])
 
 
+def discretizations(config, paths):
+    """Yields discretization.csv, a row for each checkpoint."""
+    yield "discretization.csv", _table([row for path in paths for row in _discretized(path)])
+
+
 def _hessians(path):
     """Yields (name of the run, epoch, eigenvalues ascending) of each whole epoch's checkpoint."""
+    for run, epoch in _checkpoints(path, eigensolver="full"):
+        found = _measure(run, epoch, path)
+        print(f"{path}, epoch {epoch}: lambda_max {found.lambda_max:.4g}")
+        yield path.resolve().name, epoch, found.spectrum
+
+
+def _discretized(path):
+    """Yields a row of discretization.csv for each whole epoch's checkpoint."""
+    from rdarts_tf.analysis import discretization  # not earlier: it loads TensorFlow
+
+    for run, epoch in _checkpoints(pathlib.Path(path)):
+        row = discretization.row(
+            run.net,
+            run.validation_epoch(epoch),
+            run.space,
+            edge_weights=run.edge_weights(),
+            genotype=run.genotype(),
+        )
+        drops = (f"{100 * row[f'{mode}/accuracy_drop']:.2f}" for mode in ("running", "batch"))
+        print(
+            f"{path}, epoch {epoch}: accuracy falls by {next(drops)} points with running statistics, "
+            f"by {next(drops)} with those of the batch"
+        )
+        yield {"run": pathlib.Path(path).resolve().name, "epoch": epoch} | row
+
+
+def _checkpoints(path, **changes):
+    """Yields (loop.SearchRun with its weights, epoch) of each whole epoch's checkpoint.
+
+    Args:
+        changes: of the run's configuration.
+    """
     recorded, run_dir = _recorded(path), RunDir(path)
     checkpoints = [(epoch, file) for (epoch, step), file in run_dir.list_checkpoints() if not step]
     if not checkpoints:
@@ -69,14 +108,12 @@ def _hessians(path):
         )
     from rdarts_tf import loop  # not earlier: TensorFlow takes seconds to load
 
-    settings = dataclasses.replace(config_lib.search_config(recorded), eigensolver="full")
+    settings = dataclasses.replace(config_lib.search_config(recorded), **changes)
     run = loop.SearchRun(settings, run_dir)
     run.decisions = run_dir.read_json("decisions.json") or []
     for num_epochs, file in sorted(checkpoints):
         run.load(load_npz(file))
-        found = _measure(run, num_epochs - 1, path)
-        print(f"{path}, epoch {num_epochs - 1}: lambda_max {found.lambda_max:.4g}")
-        yield path.resolve().name, num_epochs - 1, found.spectrum
+        yield run, num_epochs - 1
 
 
 def _measure(run, epoch, path):
@@ -93,7 +130,11 @@ def _measure(run, epoch, path):
 
 
 # --what: function of (AnalyzeConfig, paths) that yields (file name, content as bytes).
-ANALYSES = {"trajectory": trajectories, "spectrum": spectra}
+ANALYSES = {
+    "trajectory": trajectories,
+    "spectrum": spectra,
+    "discretization": discretizations,
+}
 
 
 def _trajectories(config, path):

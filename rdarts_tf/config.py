@@ -15,109 +15,139 @@ from rdarts_tf.errors import UserError
 
 # Fields that do not change what a run computes: a run may be resumed with other values.
 FREE = ("data_dir", "checkpoint_every", "keep_checkpoints", "strategy", "jit_compile")
+FREE += ("name", "preset", "seeds")  # of an evaluation
 
 
 class ConfigError(UserError):
     """A value that cannot be; the message is one sentence with the remedy."""
 
 
-def _field(default, text, **kwargs):
+def option(default, text, **kwargs):
+    """A field of a configuration with its flag's help; further: low, high, choices."""
     return dataclasses.field(default=default, metadata={"help": text} | kwargs)
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchConfig:
-    """Everything that determines a search."""
+class RunConfig:
+    """What the configuration of every stage that trains has in common."""
 
-    space: str = _field("s1", "search space")
-    dataset: str = _field("cifar10", "data set")
-    method: str = _field("darts", "search method")
-    seed: int = _field(2, "of initialisation, data order, augmentation, noise and drop path", low=0)
-    data_dir: str | None = _field(None, "where data sets are; default ~/tensorflow_datasets")
-    # Inner problem: SGD on the weights.
-    epochs: int = _field(50, "epochs of the search", low=1)
-    batch_size: int = _field(64, "images a step over all devices", low=1)
-    learning_rate: float = _field(0.025, "of the weights in epoch 0", low=0.0)
-    learning_rate_min: float = _field(
-        0.001, "which the cosine would reach after the last epoch", low=0.0
-    )
-    momentum: float = _field(0.9, "of SGD", low=0.0, high=1.0)
-    weight_decay: float = _field(3e-4, "L2 factor of the weights", low=0.0)
-    grad_clip: float = _field(5.0, "largest global norm of the weight gradient", low=0.0)
-    train_portion: float = _field(
-        0.5, "part of the training images that trains weights", low=0.0, high=1.0
-    )
-    # Outer problem: Adam on alpha.
-    alpha_step: str = _field(
-        "exact",
-        "gradient of alpha: through the virtual step, by finite difference, or at xi = 0",
-        choices=("exact", "finite_difference", "first_order"),
-    )
-    finite_difference_radius: float = _field(0.01, "norm of the perturbation", low=0.0)
-    independent_noise: bool = _field(
-        False,
-        "draw noise and drop path afresh at w+ and w- of a finite difference, as the authors' code",
-    )
-    arch_learning_rate: float = _field(3e-4, "of alpha", low=0.0)
-    arch_weight_decay: float = _field(1e-3, "of alpha", low=0.0)
-    # Network.
-    init_channels: int = _field(16, "channels of the first cells, even", low=2)
-    layers: int = _field(8, "cells", low=1)
-    nodes: int | None = _field(
-        None, "intermediate nodes of a cell; default: the space's own", low=1
-    )
-    gamma_initializer: str = _field(
+    data_dir: str | None = option(None, "where data sets are; default ~/tensorflow_datasets")
+    gamma_initializer: str = option(
         "torch_uniform",
         "of BatchNorm: U(0, 1) as the authors' library, or ones",
         choices=("torch_uniform", "ones"),
     )
-    # Regularisation.
-    drop_path_prob: float = _field(
-        0.0, "drop path in the last epoch, 0 in the first", low=0.0, high=1.0
-    )
-    cutout: str = _field(
-        "auto", "auto: if and only if there is drop path", choices=("auto", "true", "false")
-    )
-    cutout_length: int = _field(16, "side of the square, in pixels", low=1)
-    cutout_prob: float = _field(1.0, "probability of cutout", low=0.0, high=1.0)
-    cutout_ramp: bool = _field(
-        False, "raise the cutout probability linearly from 0, which the authors' code only prints"
-    )
     # Devices.
-    strategy: str = _field(
+    strategy: str = option(
         "auto",
         "auto: mirrored with two or more GPUs, else one device",
         choices=("auto", "one", "mirrored"),
     )
-    sync_batch_norm: bool = _field(False, "BatchNorm statistics over all devices")
-    mixed_precision: bool = _field(False, "compute in bfloat16, keep variables in float32")
-    jit_compile: str = _field(
+    sync_batch_norm: bool = option(False, "BatchNorm statistics over all devices")
+    mixed_precision: bool = option(False, "compute in bfloat16, keep variables in float32")
+    jit_compile: str = option(
         "auto",
         "XLA on a single device; auto: if that is a GPU and no max pooling needs a second derivative",
         choices=("auto", "true", "false"),
     )
+    # Run directory.
+    checkpoint_every: int = option(1, "epochs between checkpoints", low=1)
+    keep_checkpoints: int = option(2, "newest checkpoints that are kept; 0 keeps all", low=0)
+
+    def load_dataset(self):
+        module, args, kwargs = _plugin("datasets", self.dataset, "load")
+        try:
+            return module.load(*args, data_dir=self.data_dir, **kwargs)
+        except TypeError as error:
+            raise ConfigError(f"dataset {self.dataset!r} does not take that: {error}") from error
+
+    @property
+    def batch_norm(self):
+        """Keyword arguments of every BatchNorm."""
+        return {
+            "gamma_initializer": self.gamma_initializer,
+            "synchronized": self.sync_batch_norm,
+        }
+
+    @property
+    def dtype(self):
+        """Keras' name of the precision."""
+        return "mixed_bfloat16" if self.mixed_precision else "float32"
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig(RunConfig):
+    """Everything that determines a search."""
+
+    RUN_DIR = "default runs/<space>_<dataset>_<method>_s<seed>"
+
+    space: str = option("s1", "search space")
+    dataset: str = option("cifar10", "data set")
+    method: str = option("darts", "search method")
+    seed: int = option(2, "of initialisation, data order, augmentation, noise and drop path", low=0)
+    # Inner problem: SGD on the weights.
+    epochs: int = option(50, "epochs of the search", low=1)
+    batch_size: int = option(64, "images a step over all devices", low=1)
+    learning_rate: float = option(0.025, "of the weights in epoch 0", low=0.0)
+    learning_rate_min: float = option(
+        0.001, "which the cosine would reach after the last epoch", low=0.0
+    )
+    momentum: float = option(0.9, "of SGD", low=0.0, high=1.0)
+    weight_decay: float = option(3e-4, "L2 factor of the weights", low=0.0)
+    grad_clip: float = option(5.0, "largest global norm of the weight gradient", low=0.0)
+    train_portion: float = option(
+        0.5, "part of the training images that trains weights", low=0.0, high=1.0
+    )
+    # Outer problem: Adam on alpha.
+    alpha_step: str = option(
+        "exact",
+        "gradient of alpha: through the virtual step, by finite difference, or at xi = 0",
+        choices=("exact", "finite_difference", "first_order"),
+    )
+    finite_difference_radius: float = option(0.01, "norm of the perturbation", low=0.0)
+    independent_noise: bool = option(
+        False,
+        "draw noise and drop path afresh at w+ and w- of a finite difference, as the authors' code",
+    )
+    arch_learning_rate: float = option(3e-4, "of alpha", low=0.0)
+    arch_weight_decay: float = option(1e-3, "of alpha", low=0.0)
+    # Network.
+    init_channels: int = option(16, "channels of the first cells, even", low=2)
+    layers: int = option(8, "cells", low=1)
+    nodes: int | None = option(
+        None, "intermediate nodes of a cell; default: the space's own", low=1
+    )
+    # Regularisation.
+    drop_path_prob: float = option(
+        0.0, "drop path in the last epoch, 0 in the first", low=0.0, high=1.0
+    )
+    cutout: str = option(
+        "auto", "auto: if and only if there is drop path", choices=("auto", "true", "false")
+    )
+    cutout_length: int = option(16, "side of the square, in pixels", low=1)
+    cutout_prob: float = option(1.0, "probability of cutout", low=0.0, high=1.0)
+    cutout_ramp: bool = option(
+        False, "raise the cutout probability linearly from 0, which the authors' code only prints"
+    )
     # Curvature.
-    hessian_every: int = _field(
+    hessian_every: int = option(
         1, "epochs between measurements of lambda_max; the last epoch counts; 0: none", low=0
     )
-    eigensolver: str = _field(
+    eigensolver: str = option(
         "power",
         "power iteration; lanczos, which needs fewer products; or the full Hessian",
         choices=("power", "lanczos", "full"),
     )
-    hessian_batches: int = _field(1, "validation batches whose Hessians are averaged", low=1)
-    hessian_tolerance: float = _field(
+    hessian_batches: int = option(1, "validation batches whose Hessians are averaged", low=1)
+    hessian_tolerance: float = option(
         1e-3, "relative; of the residual in power iteration, of lambda_max in lanczos", low=0.0
     )
-    hessian_spectrum: bool = _field(
+    hessian_spectrum: bool = option(
         False, "log the histogram of all eigenvalues; needs --eigensolver=full"
     )
-    continue_after_stop: bool = _field(
+    continue_after_stop: bool = option(
         False, "go on to the last epoch where darts_es stops; its result stays that of the stop"
     )
-    # Run directory.
-    checkpoint_every: int = _field(1, "epochs between checkpoints", low=1)
-    keep_checkpoints: int = _field(2, "newest checkpoints that are kept; 0 keeps all", low=0)
 
     @property
     def use_cutout(self):
@@ -145,13 +175,6 @@ class SearchConfig:
         except TypeError as error:
             raise ConfigError(f"method {self.method!r} does not take that: {error}") from error
 
-    def load_dataset(self):
-        module, args, kwargs = _plugin("datasets", self.dataset, "load")
-        try:
-            return module.load(*args, data_dir=self.data_dir, **kwargs)
-        except TypeError as error:
-            raise ConfigError(f"dataset {self.dataset!r} does not take that: {error}") from error
-
     def jit(self, space, *, gpus):
         """Whether steps are compiled by XLA, which has no second derivative of max pooling."""
         if self.jit_compile != "auto":
@@ -168,13 +191,51 @@ class SearchConfig:
 class AnalyzeConfig:
     """What is drawn of finished searches."""
 
-    what: str = _field("trajectory", "the analysis, one of those above")
-    out: str | None = _field(
+    what: str = option("trajectory", "the analysis, one of those above")
+    out: str | None = option(
         None, "folder for what is written; default analysis, in the run directory if there is one"
     )
-    method: str | None = _field(
+    method: str | None = option(
         None, "whose stop rule is applied; default the run's own, else darts_es"
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """What is written of a run for use elsewhere."""
+
+    RUN_DIR = "the run whose cells or retrained network are exported"
+
+    format: str = option(
+        "savedmodel",
+        "of the file; png, svg and dot draw the cells",
+        choices=("savedmodel", "tflite", "onnx", "keras", "png", "svg", "dot"),
+    )
+    what: str = option(
+        "network", "the retrained network, or one untrained cell", choices=("network", "cell")
+    )
+    out: str | None = option(None, "file or folder to write; default in RUN/export")
+    evaluation: str | None = option(None, "folder in RUN/evaluate; default: the only one")
+    seed: int | None = option(None, "which of its trainings; default: its first", low=0)
+    input: str = option(
+        "uint8",
+        "type of the images: uint8 in 0..255 or float32 in 0..1",
+        choices=("uint8", "float32"),
+    )
+    quantize: str = option(
+        "none",
+        "int8: a TFLite file of 8-bit weights and activations, calibrated on training images",
+        choices=("none", "int8"),
+    )
+    calibration_images: int = option(200, "of --quantize=int8", low=1)
+    data_dir: str | None = option(None, "where data sets are; default ~/tensorflow_datasets")
+    # Cells.
+    genotype: str | None = option(
+        None, "to draw or export cells of: the text Genotype(...), a file, or a published name"
+    )
+    cell: str = option("normal", "of --what=cell", choices=("normal", "reduce"))
+    channels: int = option(16, "of --what=cell", low=2)
+    input_channels: int = option(64, "of both inputs of --what=cell", low=1)
 
 
 def define_flags(config_class, *, in_run_dir):
@@ -193,12 +254,12 @@ def define_flags(config_class, *, in_run_dir):
             flags.DEFINE_bool(field.name, field.default, text)
         elif kind is int or field.type == int | None:
             flags.DEFINE_integer(field.name, field.default, text, **bounds)
-        elif kind is float:
+        elif kind is float or field.type == float | None:
             flags.DEFINE_float(field.name, field.default, text, **bounds)
         else:
             flags.DEFINE_string(field.name, field.default, text + _available(field.name))
     if in_run_dir:
-        flags.DEFINE_string("run_dir", None, "default runs/<space>_<dataset>_<method>_s<seed>")
+        flags.DEFINE_string("run_dir", None, config_class.RUN_DIR)
         flags.DEFINE_bool("overwrite", False, "start anew in a run directory that is in use")
 
 
@@ -253,9 +314,7 @@ def check(config):
             f"--init_channels={config.init_channels} is odd; skip connections of stride 2 halve it, "
             f"take {config.init_channels + 1}"
         )
-    for name, value in dataclasses.asdict(config).items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"--{name}={value} is no finite number")
+    check_finite(config)
     for name in ("learning_rate", "grad_clip", "finite_difference_radius", "hessian_tolerance"):
         if getattr(config, name) <= 0:
             raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")
@@ -288,6 +347,13 @@ def _check_curvature(config, method):
         raise ConfigError(
             f"--continue_after_stop needs a method that stops, such as darts_es, not {config.method}"
         )
+
+
+def check_finite(config):
+    """Raises ConfigError when a value is infinite or no number."""
+    for name, value in dataclasses.asdict(config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"--{name}={value} is no finite number")
 
 
 def to_flags(config):

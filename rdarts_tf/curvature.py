@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from rdarts_tf import distribution, hessian
 
-CURVATURE = 22  # stream of random draws, beside those of `training`
+CURVATURE = 22  # stream of random draws, beside those of `weight_training`
 _START = 23
 _MAX_PRODUCTS = 100  # of power iteration, each of its two
 _KRYLOV = 15  # products of Lanczos at most

@@ -1,4 +1,4 @@
-"""The outer loop of a search: epochs, records, checkpoints, resuming."""
+"""The outer loop of a search: epochs, decisions, records."""
 
 import dataclasses
 import time
@@ -11,28 +11,14 @@ from rdarts_tf import config as config_lib
 from rdarts_tf import curvature, distribution, genotype, optimizers, summaries, training
 from rdarts_tf.datasets import augment
 from rdarts_tf.datasets import base as data
+from rdarts_tf.epochs import EpochRun
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import base, tracker
 from rdarts_tf.networks import cnn
-from rdarts_tf.progress import Progress, Stop
-from rdarts_tf.run_dir import RunDirError
-
-_BLOCK_SECONDS = 2.0  # a signal is heeded and the progress line renewed about this often
+from rdarts_tf.progress import Stop
 
 
-class Interrupted(Exception):
-    """A signal ended the search after a checkpoint; `exit_code` is 128 + its number."""
-
-    def __init__(self, message, exit_code):
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
-class Diverged(Exception):
-    """The loss is not finite; the message names epoch, step and the last good checkpoint."""
-
-
-class SearchRun:
+class SearchRun(EpochRun):
     """One search in its run directory.
 
     Args:
@@ -66,9 +52,9 @@ class SearchRun:
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             self.net = make_supernet(config, self.space, self.dataset)
-        self.search = training.Search(self.net, config=config, strategy=strategy)
+        self.trainer = training.Search(self.net, config=config, strategy=strategy)
         self.curvature = curvature.Curvature(
-            self.search, eigensolver=config.eigensolver, tolerance=config.hessian_tolerance
+            self.trainer, eigensolver=config.eigensolver, tolerance=config.hessian_tolerance
         )
         self.measures = config.hessian_every > 0
         self.decisions = []
@@ -88,7 +74,7 @@ class SearchRun:
         self.epoch, self.first_step = self._resume()
         self.run_dir.write_json("config.json", dataclasses.asdict(self.config))
         self.run_dir.write_text("flags.cfg", config_lib.to_flags(self.config))
-        self.run_dir.write_json("dataset.json", dataset_record(self.dataset))
+        self.run_dir.write_json("dataset.json", self.dataset.record())
         self.board = summaries.SearchSummaries(self.run_dir.tensorboard, resume_step=self.epoch)
         self.board.hparams(dataclasses.asdict(self.config))
         with Stop.on_signals() as self.stop:
@@ -104,22 +90,6 @@ class SearchRun:
 
     def genotype(self):
         return genotype.derive(self.space, self.edge_weights())
-
-    def load(self, arrays):
-        """Sets all variables to the arrays of a checkpoint.
-
-        Raises:
-            RunDirError: it is of another network or data set.
-        """
-        variables = self._variables()
-        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        if differing := {(name, a.shape) for name, a in arrays.items()} ^ set(shapes.items()):
-            raise RunDirError(
-                f"a checkpoint in {self.run_dir.path} belongs to another network or data set "
-                f"({sorted(differing)[0][0]} differs); use --overwrite to start anew"
-            )
-        for name, variable in variables.items():
-            variable.assign(arrays[name])
 
     def measure_curvature(self, epoch):
         """curvature.Measured at the present weights, on the last validation batches of `epoch`.
@@ -138,7 +108,7 @@ class SearchRun:
         )
 
     def _variables(self):
-        return self.search.variables() | {"curvature/vector": self.curvature.vector}
+        return super()._variables() | {"curvature/vector": self.curvature.vector}
 
     def _regularization(self, epoch):
         """What was or is in force in `epoch`: that of the last rollback to before it."""
@@ -159,7 +129,7 @@ class SearchRun:
         steps = self.num_steps - self.first_step
         loss, accuracy = self._train_epoch(regularization, rates)
         step_seconds = (time.monotonic() - start) / max(steps, 1)
-        valid_loss, valid_accuracy = self._validate(regularization)
+        valid_loss, valid_accuracy = self._validate()
         row = {
             "epoch": epoch,
             "search/loss": loss,
@@ -230,65 +200,28 @@ class SearchRun:
 
     def _train_epoch(self, regularization, rates):
         """(mean loss, accuracy) of the epoch's training batches."""
-        config, epoch, search = self.config, self.epoch, self.search
-        if self.first_step == 0:
-            search.reset_totals()
+        epoch, block = self.epoch, self.trainer.search_block
         iterator = iter(self._search_epoch(epoch, regularization, first_step=self.first_step))
         rates = {name: tf.constant(rate, tf.float32) for name, rate in rates.items()}
-
-        def block(first, last):
-            step, loss = search.search_block(iterator, first, last, tf.constant(epoch), rates)
-            if not np.isfinite(loss.numpy()):
-                raise Diverged(self._divergence(int(step) - 1))
-
-        self._blocks(f"epoch {epoch + 1}/{config.epochs}", block, self.first_step)
-        return search.mean_totals()
-
-    def _validate(self, regularization):
-        """(mean loss, accuracy) of the one-shot model on the validation split, augmented as in training."""
-        config, totals = self.config, [v.numpy() for v in self.search.totals]
-        batches = data.test_epoch(
-            self.valid,
-            batch_size=config.batch_size,
-            augment=self._augmentation(regularization),
-            seed=config.seed,
-            epoch=self.epoch,
+        return self._train_blocks(
+            lambda first, last: block(iterator, first, last, tf.constant(epoch), rates)
         )
-        iterator, epoch = iter(batches), tf.constant(self.epoch)
-        self.search.reset_totals()
 
-        def block(first, last):
-            self.search.validate_block(iterator, first, last, epoch)
+    def validation_epoch(self, epoch):
+        """The batches on which `epoch` is validated: the validation split, augmented as in training."""
+        return data.test_epoch(
+            self.valid,
+            batch_size=self.config.batch_size,
+            augment=self._augmentation(self._regularization(epoch)),
+            seed=self.config.seed,
+            epoch=epoch,
+        )
 
-        def before_checkpoint():  # an interrupted validation is done again as a whole
-            for variable, value in zip(self.search.totals, totals, strict=True):
-                variable.assign(value)
-
-        num_steps = data.num_steps(len(self.valid), config.batch_size)
-        self._blocks("validation", block, 0, num_steps=num_steps, before=before_checkpoint)
-        return self.search.mean_totals()
-
-    def _blocks(self, label, block, first, *, num_steps=None, before=lambda: None):
-        """Calls block(first, last) over all steps, in pieces of about _BLOCK_SECONDS each."""
-        training_steps = num_steps is None
-        num_steps = num_steps or self.num_steps
-        progress = Progress(label, total=num_steps, initial=first)
-        step, size = first, 1
-        try:
-            while step < num_steps:
-                start = time.monotonic()
-                last = min(step + size, num_steps)
-                block(tf.constant(step), tf.constant(last))
-                loss, accuracy = self.search.mean_totals()
-                progress.advance(last - step, loss=loss, accuracy=accuracy)
-                seconds = max(time.monotonic() - start, 1e-3)
-                size = max(1, min(4 * size, int((last - step) * _BLOCK_SECONDS / seconds)))
-                step = last
-                if self.stop.requested:
-                    before()
-                    self._interrupt(step if training_steps else self.num_steps)
-        finally:
-            progress.close()
+    def _validate(self):
+        """(mean loss, accuracy) of the one-shot model."""
+        num_steps = data.num_steps(len(self.valid), self.config.batch_size)
+        batches = self.validation_epoch(self.epoch)
+        return self._score(batches, label="validation", num_steps=num_steps)
 
     def _record(self, row):
         """Writes a finished epoch: files first, the checkpoint last, since it decides where to resume."""
@@ -381,27 +314,13 @@ class SearchRun:
             cutout_probability=regularization.cutout_probability,
         )
 
-    def _checkpoint(self, step):
-        arrays = {name: v.numpy() for name, v in self._variables().items()}
-        self.run_dir.save_checkpoint(arrays, epoch=self.epoch, step=step)
-        self.run_dir.prune_checkpoints(
-            keep=self.config.keep_checkpoints,
-            oldest_needed=self.method.oldest_epoch_needed(self.epoch),
-        )
+    def _oldest_epoch_needed(self):
+        return self.method.oldest_epoch_needed(self.epoch)
 
     def _resume(self):
-        """(epoch, step) to go on with; variables and recorded numbers are as they were there."""
+        """(epoch, step) to go on with; decisions, too, are as they were there."""
         self.decisions = self._carry_out(self.run_dir.read_json("decisions.json") or [])
-        newest = self.run_dir.load_newest_checkpoint(self.say)
-        if newest is None:
-            (epoch, step) = (0, 0)
-        else:
-            (epoch, step), arrays = newest
-            self.load(arrays)
-            at = f", step {step}" if step else ""
-            epochs = self.config.epochs
-            self.say(f"resuming {self.run_dir.path} after {epoch} of {epochs} epochs{at}")
-        self.run_dir.truncate(epoch)
+        epoch, step = super()._resume()
         # A stop is decided anew where the epochs that led to it are not on record.
         self.decisions = [
             d for d in self.decisions if d["decision"] == "rollback" or d["decided_after"] < epoch
@@ -415,21 +334,6 @@ class SearchRun:
             decisions[-1]["carried_out"] = True
             self.run_dir.write_json("decisions.json", decisions)
         return decisions
-
-    def _interrupt(self, step):
-        self._checkpoint(step)
-        raise Interrupted(
-            f"stopped in epoch {self.epoch + 1} after step {step}; the same command goes on from there",
-            self.stop.exit_code,
-        )
-
-    def _divergence(self, step):
-        checkpoints = self.run_dir.list_checkpoints()
-        last = checkpoints[0][1] if checkpoints else "none yet"
-        return (
-            f"the loss is not finite in epoch {self.epoch}, step {step}; last good checkpoint: {last}; "
-            "lower --learning_rate or check the data"
-        )
 
     def _finish(self):
         """Writes the result: the architecture of the last epoch, or of the one stopped at."""
@@ -463,23 +367,9 @@ def make_supernet(config, space, dataset):
         dataset.num_classes,
         channels=config.init_channels,
         num_cells=config.layers,
-        batch_norm={
-            "gamma_initializer": config.gamma_initializer,
-            "synchronized": config.sync_batch_norm,
-        },
-        dtype="mixed_bfloat16" if config.mixed_precision else "float32",
+        batch_norm=config.batch_norm,
+        dtype=config.dtype,
         name="supernet",
     )
     net.build((None, *dataset.image_shape))
     return net
-
-
-def dataset_record(dataset):
-    """What later stages need to feed the found network: names and normalisation."""
-    return {
-        "name": dataset.name,
-        "class_names": list(dataset.class_names),
-        "image_shape": list(dataset.image_shape),
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
-    }

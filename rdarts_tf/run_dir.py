@@ -161,8 +161,9 @@ class RunDir:
                 path.unlink()
 
     def clear(self):
-        """Deletes what a search writes; other files stay."""
-        for name in ("config.json", "flags.cfg", "metrics.jsonl", "alphas.npz", "decisions.json"):
+        """Deletes what a training writes; other files stay."""
+        names = ("config.json", "flags.cfg", "metrics.jsonl", "alphas.npz", "decisions.json")
+        for name in (*names, "result.json"):
             (self.path / name).unlink(missing_ok=True)
         for path in [*self.path.glob("genotype*.*"), *self.hessians.glob("epoch_*.npz")]:
             path.unlink()

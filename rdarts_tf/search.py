@@ -39,15 +39,15 @@ def _is_finished(config, run_dir):
 
 
 def _search(config, run_dir, *, overwrite):
-    from rdarts_tf import loop  # not earlier: TensorFlow takes seconds to load
+    from rdarts_tf import epochs, loop  # not earlier: TensorFlow takes seconds to load
 
     run_dir.create()
     try:
         loop.SearchRun(config, run_dir).run(overwrite=overwrite)
-    except loop.Interrupted as stopped:
+    except epochs.Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
-    except loop.Diverged as error:
+    except epochs.Diverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     _report(run_dir)

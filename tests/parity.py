@@ -5,9 +5,10 @@
 prints a line per quantity and exits with 1 if one is out of tolerance, with 2 if a file is
 unusable.
 
-A file holds weights, batches and what the authors' PyTorch code computed from them, NCHW and OIHW.
-Errors are relative to the largest entry of the reference tensor; a quantity of many tensors reports
-the worst one. Everything runs eagerly: tracing costs more than the few calls of each function.
+A file holds weights and batches of a search network or of a derived one (`parity_derived.py`), and
+what the authors' PyTorch code computed from them, NCHW and OIHW. Errors are relative to the largest
+entry of the reference tensor; a quantity of many tensors reports the worst one. Everything runs
+eagerly: tracing costs more than the few calls of each function.
 
 Not compared: `steps_torch2_adam/*`, another Adam; `steps*/bn_final`, which counts the
 passes of the authors' alpha step, ours leaves the statistics of BatchNorm alone.
@@ -30,6 +31,8 @@ from rdarts_tf.layers.primitives import FactorizedReduce, Noise
 from rdarts_tf.networks.cnn import Supernet, reduction_cells
 from rdarts_tf.spaces.base import Space, edges
 from rdarts_tf.tasks.classification import cross_entropy
+from tests import parity_derived
+from tests import parity_tools as tools
 
 TYPES = ("normal", "reduce")
 
@@ -98,7 +101,7 @@ class Fixture:
         for path, op in _operations(self.net):
             if isinstance(op, Noise):
                 fixed = self.arrays[f"noise/{path}"]
-                op.call = _fixed_noise(tf.constant(_nhwc(fixed), tf.float64))
+                op.call = tools.fixed_noise(tf.constant(tools.nhwc(fixed), tf.float64))
 
     def tensors(self, prefix):
         """The file's tensors `prefix`/<path> in our layout and order."""
@@ -110,7 +113,7 @@ class Fixture:
 
     def batch(self, name):
         labels = tf.constant(self.arrays[f"data/{name}_y"])
-        return tf.constant(_nhwc(self.arrays[f"data/{name}_x"])), labels
+        return tf.constant(tools.nhwc(self.arrays[f"data/{name}_x"])), labels
 
     def statistics(self):
         """Moving averages of a network that has seen nothing, and the alphas: what is not w."""
@@ -157,45 +160,49 @@ def check(path):
     Returns:
         list of (quantity, worst relative error, tolerance).
     """
-    fixture = Fixture(path)
-    return list(itertools.chain.from_iterable(group(fixture) for group in GROUPS))
+    with np.load(path, allow_pickle=False) as file:
+        derived = "eval/logits" in file
+    fixture = parity_derived.Fixture(path) if derived else Fixture(path)
+    groups = parity_derived.GROUPS if derived else GROUPS
+    return list(itertools.chain.from_iterable(group(fixture) for group in groups))
 
 
 def forward(f):
     """Logits, losses, activations and the statistics of BatchNorm."""
     a = f.arrays
-    with _recorded(f.net) as outputs:
+    layers = {"stem": f.net.stem_bn} | {f"cell{c}": x for c, x in enumerate(f.net.cells)}
+    with tools.recorded(layers) as outputs:
         (images, labels), valid = f.batch("train"), f.batch("valid")
         logits, moved = f.forward(f.w, f.alpha, images)
-        activations = [(f"activation_train/{n}", _nchw(y)) for n, y in outputs.items()]
-    yield "logits_train", _error(logits, a["logits_train"]), FORWARD
-    yield "loss_train", _error(_mean_loss(logits, labels), a["loss_train"]), FORWARD
-    yield "activation_train", _worst((y, a[key]) for key, y in activations), FORWARD
+        activations = [(f"activation_train/{n}", tools.nchw(y)) for n, y in outputs.items()]
+    yield "logits_train", tools.error(logits, a["logits_train"]), FORWARD
+    yield "loss_train", tools.error(tools.mean_loss(logits, labels), a["loss_train"]), FORWARD
+    yield "activation_train", tools.worst((y, a[key]) for key, y in activations), FORWARD
     logits, _ = f.forward(f.w, f.alpha, valid[0])
-    yield "logits_valid", _error(logits, a["logits_valid"]), FORWARD
-    yield "loss_valid", _error(_mean_loss(logits, valid[1]), a["loss_valid"]), FORWARD
+    yield "logits_valid", tools.error(logits, a["logits_valid"]), FORWARD
+    yield "loss_valid", tools.error(tools.mean_loss(logits, valid[1]), a["loss_valid"]), FORWARD
     prefix = "bn_after_one_train_forward/"
     by_path = _statistics(f.net, moved)
     pairs = ((by_path[k.removeprefix(prefix)], a[k]) for k in a if k.startswith(prefix))
-    yield "bn_after_one_train_forward", _worst(pairs), FORWARD
+    yield "bn_after_one_train_forward", tools.worst(pairs), FORWARD
     logits, _ = f.forward(f.w, f.alpha, valid[0], statistics=moved, training=False)
-    yield "logits_valid_evalmode", _error(logits, a["logits_valid_evalmode"]), FORWARD
-    loss = _mean_loss(logits, valid[1])
-    yield "loss_valid_evalmode", _error(loss, a["loss_valid_evalmode"]), FORWARD
+    yield "logits_valid_evalmode", tools.error(logits, a["logits_valid_evalmode"]), FORWARD
+    loss = tools.mean_loss(logits, valid[1])
+    yield "loss_valid_evalmode", tools.error(loss, a["loss_valid_evalmode"]), FORWARD
 
 
 def gradients(f):
     """First derivatives at w, alpha and the virtual weights."""
     for name in ("train", "valid"):
         _, g, g_alpha = _value_and_gradients(f.loss(name), f.w, f.alpha)
-        yield f"grad_{name}", _worst_of(g, f.tensors(f"grad_{name}")), GRADIENT
-        error = _worst_of(g_alpha, f.of_types(f"grad_{name}_alpha"))
+        yield f"grad_{name}", tools.worst_of(g, f.tensors(f"grad_{name}")), GRADIENT
+        error = tools.worst_of(g_alpha, f.of_types(f"grad_{name}_alpha"))
         yield f"grad_{name}_alpha", error, GRADIENT
         if name == "train":
             _, norm = optimizers.clip_by_global_norm(g, f.meta["grad_clip"])
-            yield "grad_train_norm", _error(norm, f.arrays["grad_train_norm"]), GRADIENT
+            yield "grad_train_norm", tools.error(norm, f.arrays["grad_train_norm"]), GRADIENT
             virtual, _ = f.sgd(f.w, f.tensors("momentum"), g)
-            yield "unrolled", _worst_of(virtual, f.tensors("unrolled")), GRADIENT
+            yield "unrolled", tools.worst_of(virtual, f.tensors("unrolled")), GRADIENT
 
 
 def second_order(f):
@@ -208,17 +215,17 @@ def second_order(f):
         return [(d - g) / eta for d, g in zip(direct, gradient, strict=True)]
 
     def error(tensors, name):
-        return _worst_of(tensors, f.of_types(f"second_order/{name}"))
+        return tools.worst_of(tensors, f.of_types(f"second_order/{name}"))
 
     arguments = f.bilevel_arguments(f.w, f.alpha, f.tensors("momentum"))
     exact = bilevel.exact(**arguments)
     coarse = bilevel.finite_difference(**arguments, xi=eta, radius=radius)
     fine = bilevel.finite_difference(**arguments, xi=eta, radius=1e-7)
     stored = a["second_order/loss_valid_unrolled"]
-    yield "loss_valid_unrolled", _error(loss, stored), GRADIENT
+    yield "loss_valid_unrolled", tools.error(loss, stored), GRADIENT
     yield "dalpha_direct", error(direct, "dalpha_direct"), GRADIENT
-    yield "fd_vector_norm", _error(norm, a["second_order/fd_vector_norm"]), GRADIENT
-    yield "fd_R", _error(radius / norm, a["second_order/fd_R"]), GRADIENT
+    yield "fd_vector_norm", tools.error(norm, a["second_order/fd_vector_norm"]), GRADIENT
+    yield "fd_R", tools.error(radius / norm, a["second_order/fd_R"]), GRADIENT
     yield "grad_exact", error(exact, "grad_exact"), GRADIENT
     yield "hvp_exact", error(product(exact), "hvp_exact"), GRADIENT
     yield "grad_fd", error(coarse, "grad_fd"), DIFFERENCE
@@ -230,7 +237,7 @@ def genotypes(f):
     """The number of architectures derived differently; none may be."""
     a = f.arrays
     softmax = [tf.nn.softmax(x) for x in f.alpha]
-    yield "alpha_softmax", _worst_of(softmax, f.of_types("alpha_softmax")), FORWARD
+    yield "alpha_softmax", tools.worst_of(softmax, f.of_types("alpha_softmax")), FORWARD
     yield "genotype", float(_derived(f, *f.alpha) != str(a["genotype"])), 0.0
     draws = [a[f"genotype_draws/{key}"] for key in ("alpha_normal", "alpha_reduce", "genotype")]
     wrong = sum(_derived(f, n, r) != str(text) for n, r, text in zip(*draws, strict=True))
@@ -255,15 +262,15 @@ def curvature(f):
         matvec, sum(a.shape[0] * a.shape[1] for a in f.alpha), dtype=tf.float64
     )
     shifted = H + hessian.AUTHORS_SHIFT * tf.eye(len(H), dtype=H.dtype)
-    yield "hessian/H_no_wd", _error(H, a["hessian/H_no_wd"]), CURVATURE
-    yield "hessian/H_reference", _error(shifted, a["hessian/H_reference"]), CURVATURE
+    yield "hessian/H_no_wd", tools.error(H, a["hessian/H_no_wd"]), CURVATURE
+    yield "hessian/H_reference", tools.error(shifted, a["hessian/H_reference"]), CURVATURE
     values = hessian.spectrum(shifted)
-    yield "hessian/eigvals_sorted", _error(values, a["hessian/eigvals_sorted"]), CURVATURE
+    yield "hessian/eigvals_sorted", tools.error(values, a["hessian/eigvals_sorted"]), CURVATURE
     largest = a["hessian/lambda_max_reference"]
-    yield "hessian/lambda_max", _error(values[-1], largest), CURVATURE
+    yield "hessian/lambda_max", tools.error(values[-1], largest), CURVATURE
     v0 = tf.constant(np.random.default_rng(0).normal(size=len(H)))
     pair = hessian.lanczos(lambda v: tf.linalg.matvec(shifted, v), v0, num_products=30)
-    yield "hessian/lambda_max_lanczos", _error(pair.value, largest), LANCZOS
+    yield "hessian/lambda_max_lanczos", tools.error(pair.value, largest), LANCZOS
     lengths = np.concatenate([[a.shape[1]] * a.shape[0] for a in f.alpha])  # of the edges' rows
     edge_sums = np.add.reduceat(np.asarray(H), np.cumsum(lengths) - lengths, axis=1)
     yield "hessian/H_1_edge", float(np.abs(edge_sums).max() / np.abs(H).max()), CURVATURE
@@ -289,10 +296,10 @@ def _search(f, name, alpha_gradient, options):
         for key, value in (("train_loss", loss), ("train_grad_norm_before_clip", norm)):
             pairs[key] += [(value, stored[f"{name}/{key}"][t])]
     for key, values in pairs.items():
-        yield f"{name}/{key}", _worst(values), STEPS
-    yield f"{name}/param_final", _worst_of(w, f.tensors(f"{name}/param_final")), STEPS
+        yield f"{name}/{key}", tools.worst(values), STEPS
+    yield f"{name}/param_final", tools.worst_of(w, f.tensors(f"{name}/param_final")), STEPS
     key = f"{name}/loss_valid_final_trainmode"
-    yield key, _error(f.loss("valid")(w, alpha), stored[key]), STEPS
+    yield key, tools.error(f.loss("valid")(w, alpha), stored[key]), STEPS
 
 
 def _adam(meta, alpha, m, v, g, *, step):
@@ -322,91 +329,6 @@ def _value_and_gradients(loss, w, alpha):
     return value, *tape.gradient(value, (w, alpha), unconnected_gradients="zero")
 
 
-def _mean_loss(logits, labels):
-    return tf.reduce_mean(cross_entropy(logits, labels))
-
-
-def _error(value, reference):
-    value, reference = np.asarray(value), np.asarray(reference)
-    if value.shape != reference.shape:
-        raise ValueError(f"shape {value.shape}, the file's is {reference.shape}")
-    return float(np.abs(value - reference).max() / (np.abs(reference).max() or 1.0))
-
-
-def _worst(pairs):
-    return float(np.max([_error(value, reference) for value, reference in pairs]))  # keeps NaN
-
-
-def _worst_of(values, references):
-    return _worst(zip(values, references, strict=True))
-
-
-class _recorded:
-    """While it is entered, {name: output} of the stem and of the cells."""
-
-    def __init__(self, net):
-        self.layers = {"stem": net.stem_bn} | {f"cell{c}": x for c, x in enumerate(net.cells)}
-
-    def __enter__(self):
-        outputs = {}
-        for name, layer in self.layers.items():
-            layer.call = _recording(layer.call, outputs, name)
-        return outputs
-
-    def __exit__(self, *_):
-        for layer in self.layers.values():
-            del layer.call
-
-
-def _recording(call, outputs, name):
-    def recording(*args, **kwargs):
-        outputs[name] = call(*args, **kwargs)
-        return outputs[name]
-
-    return recording
-
-
-def _fixed_noise(sample):
-    def call(x, scale=None, seed=None, training=False):
-        return sample if scale is None else scale * sample
-
-    return call
-
-
-# The file's layouts, and how they become ours.
-def _nhwc(x):
-    return x.transpose(0, 2, 3, 1)
-
-
-def _nchw(x):
-    return np.asarray(x).transpose(0, 3, 1, 2)
-
-
-def _full(kernel):  # OIHW -> HWIO
-    return kernel.transpose(2, 3, 1, 0)
-
-
-def _depthwise(kernel):  # C1HW -> HWC1
-    return kernel.transpose(2, 3, 0, 1)
-
-
-def _pointwise(kernel):  # OI11 -> IO
-    return kernel[:, :, 0, 0].T
-
-
-KERNELS = {  # attribute of a primitive: (name in the file, layout)
-    "dw": ("dw", _depthwise),
-    "dw_1": ("dw_1", _depthwise),
-    "dw_2": ("dw_2", _depthwise),
-    "pw": ("pw", _pointwise),
-    "pw_1": ("pw_1", _pointwise),
-    "pw_2": ("pw_2", _pointwise),
-    "kernel": ("conv", _pointwise),
-    "kernel_1": ("conv_1", _pointwise),
-    "kernel_2": ("conv_2", _pointwise),
-}
-
-
 def _operations(net):
     """(path in the file, operation), preprocessing included; edges may share an operation."""
     for c, cell in enumerate(net.cells):
@@ -422,13 +344,13 @@ def _operations(net):
 
 def _weights(net):
     """(path in the file, (variable, layout))."""
-    yield "stem/conv/kernel", (net.stem_kernel, _full)
+    yield "stem/conv/kernel", (net.stem_kernel, tools.full)
     yield "stem/bn/gamma", (net.stem_bn.gamma, np.asarray)
     yield "stem/bn/beta", (net.stem_bn.beta, np.asarray)
     yield "classifier/weight", (net.dense_kernel, np.transpose)
     yield "classifier/bias", (net.dense_bias, np.asarray)
     for path, op in _operations(net):
-        for attribute, (name, layout) in KERNELS.items():
+        for attribute, (name, layout) in tools.KERNELS.items():
             if hasattr(op, attribute):
                 yield f"{path}/{name}/kernel", (getattr(op, attribute), layout)
 

@@ -159,8 +159,17 @@ def to_image(figure):
 
 def to_png(figure):
     """A figure as the bytes of a PNG file."""
+    return _to_bytes(figure, "png")
+
+
+def to_svg(figure):
+    """A figure as the bytes of an SVG file."""
+    return _to_bytes(figure, "svg")
+
+
+def _to_bytes(figure, kind):
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format=kind)
     return buffer.getvalue()
 
 

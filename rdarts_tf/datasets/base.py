@@ -95,6 +95,16 @@ class Dataset:
         """(h, w, c)."""
         return self.train.images.shape[1:]
 
+    def record(self):
+        """What later stages need to feed a network: names and normalisation, ready for JSON."""
+        return {
+            "name": self.name,
+            "class_names": list(self.class_names),
+            "image_shape": list(self.image_shape),
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
     def _check_split(self, part, split):
         images, labels, who = split.images, split.labels, f"the {part} split of {self.name}"
         if images.dtype != np.uint8 or images.ndim != 4:

@@ -98,6 +98,11 @@ class Primitive(keras.layers.Layer):
         """scale * op(x); x [N, H, W, C], scale a scalar or None, seed int32 [2] for random draws."""
         raise NotImplementedError
 
+    def multiply_adds(self, height, width):
+        """Multiplications of one image's convolutions, the output being [height, width]."""
+        kernels = [v for v in self.trainable_weights if len(v.shape) > 1]
+        return height * width * sum(v.shape.num_elements() for v in kernels)
+
 
 def scaled(x, scale):
     return x if scale is None else x * tf.cast(scale, x.dtype)
@@ -205,16 +210,21 @@ class Pool(Primitive):
         self.built = True
 
     def call(self, x, scale=None, seed=None, training=False):
-        y = max_pool(x, self.stride) if self.kind == "max" else avg_pool(x, self.stride)
+        if self.kind == "max":
+            y = max_pool(x, self.stride, training=training)
+        else:
+            y = avg_pool(x, self.stride)
         if self.bn is None:
             return scaled(y, scale)
         return self.bn(y, scale=scale, training=training)
 
 
-def max_pool(x, stride):
-    if stride == 1:
-        return tf.nn.max_pool2d(x, 3, 1, "SAME")
-    return tf.nn.max_pool2d(pad(x, 1, x.dtype.min), 3, stride, "VALID")
+def max_pool(x, stride, *, training):
+    if training and stride > 1:
+        return tf.nn.max_pool2d(pad(x, 1, x.dtype.min), 3, stride, "VALID")
+    # The same pixels; without the padding, which 8-bit files cannot express, though slower.
+    y = tf.nn.max_pool2d(x, 3, 1, "SAME")
+    return y if stride == 1 else y[:, ::stride, ::stride]
 
 
 def avg_pool(x, stride):
@@ -294,6 +304,11 @@ class Conv7x1(Primitive):
         x = tf.nn.conv2d(x, self.conv_1, (1, 1, self.stride, 1), wide)
         x = tf.nn.conv2d(x, self.conv_2, (1, self.stride, 1, 1), high)
         return self.bn(x, scale=scale, training=training)
+
+    def multiply_adds(self, height, width):
+        """The first convolution keeps the height of the input, about `stride` times `height`."""
+        sizes = [v.shape.num_elements() for v in (self.conv_1, self.conv_2)]
+        return height * width * (self.stride * sizes[0] + sizes[1])
 
 
 def _skip(channels, *, stride=1, **kwargs):

@@ -21,7 +21,7 @@ run = loop.SearchRun(config.SearchConfig(
     space="s5", dataset="digits", epochs=2, batch_size=359, layers=1, init_channels=2,
     strategy="mirrored", alpha_step="first_order", drop_path_prob=0.2, cutout="false",
     arch_learning_rate=0.01, keep_checkpoints=0), run_dir)
-assert run.search.strategy.num_replicas_in_sync == 2
+assert run.trainer.strategy.num_replicas_in_sync == 2
 run.run()
 """
 

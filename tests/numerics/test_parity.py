@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from rdarts_tf import registry
 from rdarts_tf.spaces.base import edges
-from tests import parity
+from tests import parity, parity_derived
 
 DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 S1, S2 = (DATA / f"supernet_{space}.npz" for space in ("s1", "s2"))
@@ -58,6 +58,52 @@ def test_exact_and_finite_difference_are_told_apart():
         exact = fixture.arrays[f"second_order/grad_exact/{cell_type}"]
         fixture.arrays[f"second_order/grad_fd/{cell_type}"] = exact
     assert failures(parity.second_order, fixture) == {"grad_fd"}
+
+
+# Derived networks.
+EVALNET = DATA / "evalnet_s1.npz"
+
+
+def test_derived_network_equals_the_authors_implementation():
+    rows = parity.check(EVALNET)
+    assert not [row for row in rows if not row[1] <= row[2]]
+    names = {quantity for quantity, _, _ in rows}
+    assert len(names) == len(rows) == 14
+    assert {"eval/logits_aux", "train/loss", "train/grad_norm", "train/bn_moving_after"} <= names
+
+
+def test_one_wrong_weight_of_a_derived_network_is_noticed():
+    fixture = parity_derived.Fixture(EVALNET)
+    kernel = fixture.w[7].numpy()
+    kernel.flat[3] *= 1 + 1e-6
+    fixture.w[7] = tf.constant(kernel)
+    assert {"eval/logits", "eval/activation"} <= failures(parity_derived.inference, fixture)
+
+
+def test_noise_of_a_derived_network_comes_from_the_file(tmp_path):
+    """Of cell 4 only the noise remains: node 0 sums two draws, the other nodes are zero."""
+    arrays = dict(np.load(EVALNET))
+    meta = json.loads(str(arrays["meta"]))
+    normal = "('noise', 0), ('noise', 1)" + ", ('none', 0), ('none', 1)" * 3
+    head, _, tail = meta["genotype"].partition("normal=[")
+    meta["genotype"] = f"{head}normal=[{normal}{tail[tail.index(']') :]}"
+    gone = ("cell0/node", "cell2/node", "cell4/node")
+    arrays = {k: v for k, v in arrays.items() if not any(cell in k for cell in gone)}
+    rng, noise = np.random.default_rng(0), {}
+    for cell, channels, size in ((0, 4, 32), (2, 8, 16), (4, 16, 8)):
+        for a in (0, 1):
+            key = f"noise/cell{cell}/node0_in{a}_from{a}_noise"
+            noise[key] = rng.normal(size=(4, channels, size, size)).astype(np.float32)
+    arrays |= noise | {"meta": json.dumps(meta)}
+    np.savez(tmp_path / "file.npz", **arrays)
+    fixture = parity_derived.Fixture(tmp_path / "file.npz")
+    draws = [noise[f"noise/cell4/node0_in{a}_from{a}_noise"].astype(np.float64) for a in (0, 1)]
+    features = np.concatenate([sum(draws).mean((2, 3)), np.zeros((4, 48))], axis=1)
+    logits = features @ arrays["param/classifier/weight"].T + arrays["param/classifier/bias"]
+    for mode in (True, False):
+        actual, _ = fixture.forward(fixture.w, training=mode)
+        actual = actual[0] if mode else actual
+        np.testing.assert_allclose(actual, logits, rtol=1e-13, atol=1e-13)  # rounding
 
 
 # Files of our own making in the layout of S3 and S4; their weights come from S2.

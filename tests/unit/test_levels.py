@@ -10,26 +10,31 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "rdarts_tf"
 
 COMMANDS = ("search", "evaluate", "analyze", "report", "export", "sweep")
 
-# A file of a row may import what stands in the rows above. Levels of CONTRIBUTING.md; 0 and 4 have
+# A file of a row may import what stands in the rows above. Levels of CONTRIBUTING.md; some have
 # several rows, since `errors` serves the rest of its level, and `loop` and `training` use theirs.
 ROWS = (
     ("0", ("errors",)),
     ("0", ("registry", "genotype", "spaces")),
+    ("0", ("named_genotypes",)),
     ("1", ("bilevel", "optimizers")),
     ("1", ("hessian",)),
     ("2", ("layers",)),
-    ("3", ("networks", "methods", "tasks", "datasets", "analysis")),
+    ("3", ("networks", "methods", "tasks", "datasets")),
+    ("3", ("analysis",)),
     ("4", ("config", "run_dir", "distribution", "progress", "summaries")),
+    ("4", ("evaluate_config", "weight_training", "epochs")),
     ("4", ("training",)),
     ("4", ("curvature",)),
-    ("4", ("loop",)),
+    ("4", ("loop", "retraining")),
+    ("4", ("retraining_loop",)),
+    ("4", ("serving", "exporting")),
     ("5", COMMANDS),
 )
 ROW = {name: row for row, (_, names) in enumerate(ROWS) for name in names}
 
 # What the files of a folder may import of it, besides `base`; helpers import those before them.
 HELPERS = {
-    "layers": ("batch_norm", "drop_path", "primitives", "mixed_op"),
+    "layers": ("batch_norm", "drop_path", "primitives", "mixed_op", "classifier"),
     "datasets": ("augment", "tfds"),
     "analysis": (
         "cell_graph",
@@ -47,7 +52,16 @@ RESERVED = {
 }
 
 # These import no TensorFlow, nor anything that does.
-PLAIN = ("errors", "registry", "genotype", "spaces", "methods", "run_dir", "config")
+PLAIN = (
+    "errors",
+    "registry",
+    "genotype",
+    "named_genotypes",
+    "spaces",
+    "methods",
+    "run_dir",
+    "config",
+)
 TENSORFLOW = ("tensorflow", "tensorflow_datasets", "keras")
 
 

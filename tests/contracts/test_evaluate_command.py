@@ -1,0 +1,88 @@
+"""The evaluate command in this process: what it refuses, and what it fills in."""
+
+import json
+
+import pytest
+
+from rdarts_tf import evaluate, evaluate_config
+from rdarts_tf.config import ConfigError
+from rdarts_tf.run_dir import RunDir
+from tests import in_process
+
+PAIRS = "[('sep_conv_3x3', 1), ('skip_connect', 0)]"
+GENOTYPE = f"Genotype(normal={PAIRS}, normal_concat=[2], reduce={PAIRS}, reduce_concat=[2])"
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """command(*flags) -> (exit code, stdout, stderr)."""
+    return lambda *flags: in_process.run(
+        monkeypatch, capsys, evaluate.main, evaluate_config.EvaluateConfig, *flags
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([f"--genotype={GENOTYPE.replace('sep_conv_3x3', 'sep_conv_9x9')}"], ["sep_conv_9x9"]),
+        ([f"--genotype={GENOTYPE.replace(', (', '], x=[(', 1)}"], ["cannot read"]),
+        ([f"--genotype={GENOTYPE.replace(', 1)', ', 2)')}"], ["2", "no such state"]),
+        ([f"--genotype={GENOTYPE.replace('[2]', '[3]')}"], ["concat [3]"]),
+        ([f"--genotype={GENOTYPE.replace('reduce_concat=[2]', 'reduce_concat=[1]')}"], ["input"]),
+        (["--genotype=DARTS_V3"], ["DARTS_V3", "DARTS_V2"]),
+        ([], ["no genotype", "rdarts_tf.search"]),
+        (["--genotype=DARTS_V2", "--seeds=1,1"], ["--seeds=1,1"]),
+        (["--genotype=DARTS_V2", "--cutout_length=16"], ["cutout_length=16", "8x8"]),
+        (["--genotype=DARTS_V2", "--init_channels=5"], ["5", "odd"]),
+        (["--genotype=DARTS_V2", "--batch_size=5000"], ["5000", "at most"]),
+        (["--genotype=DARTS_V2", "--dataset=mnits"], ["mnits"]),
+        (["--genotype=DARTS_V2", "--name=a/b"], ["a/b"]),
+        (["--genotype=DARTS_V2", "--weight_decay=nan"], ["weight_decay=nan"]),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_written(command, tmp_path, flags, words):
+    code, _, stderr = command(f"--run_dir={tmp_path / 'run'}", "--dataset=digits", *flags)
+    assert code == 2
+    last = stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert all(word in last for word in words), last
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_run_or_genotype_there_is_nothing_to_train(command):
+    code, _, stderr = command()
+    assert code == 2
+    assert "give --run_dir of a finished search, or --genotype" in stderr
+
+
+# Presets.
+@pytest.mark.parametrize(
+    ("dataset", "space", "channels", "cells"),
+    [
+        ("cifar10", "s1", 36, 20),
+        ("cifar10", "s3", 36, 20),
+        ("cifar10", "s2", 16, 20),
+        ("cifar10", "s4", 16, 20),
+        ("cifar100", "s1", 16, 8),
+        ("svhn", "s4", 16, 8),
+        ("cifar100", "darts", 36, 20),
+    ],
+)
+def test_the_papers_sizes(dataset, space, channels, cells, tmp_path):
+    (tmp_path / "genotype.json").write_text(GENOTYPE)
+    (tmp_path / "config.json").write_text(json.dumps({"space": space, "dataset": dataset}))
+    config = evaluate_config.resolve(evaluate_config.EvaluateConfig(), RunDir(tmp_path))
+    assert (config.init_channels, config.layers) == (channels, cells)
+    assert (config.epochs, config.batch_size) == (600, 96)
+    own = evaluate_config.EvaluateConfig(layers=3, epochs=7)
+    config = evaluate_config.resolve(own, RunDir(tmp_path))
+    assert (config.init_channels, config.layers, config.epochs) == (channels, 3, 7)
+
+
+def test_where_an_evaluation_without_a_run_goes():
+    config = evaluate_config.EvaluateConfig(genotype="DARTS_V2", dataset="tfds(mnist)")
+    assert evaluate_config.default_run_dir(config) == "runs/DARTS_V2_tfds-mnist"
+    config = evaluate_config.EvaluateConfig(genotype=GENOTYPE)
+    assert evaluate_config.default_run_dir(config).startswith("runs/genotype_")
+    with pytest.raises(ConfigError, match="--seeds=1,a"):
+        evaluate_config.EvaluateConfig(seeds="1,a").seed_list()

@@ -1,0 +1,210 @@
+"""What is written of a network or a cell is read back elsewhere and answers alike."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rdarts_tf import exporting, named_genotypes
+from rdarts_tf.errors import UserError
+from rdarts_tf.networks.cnn import DerivedNetwork
+from rdarts_tf.serving import ServedNetwork
+
+PAIRS = "[('sep_conv_3x3', 0), ('{}', 1)]"
+NAMES = ("cat", "dog", "cow")
+
+
+def genotype(primitive="max_pool_3x3"):
+    pairs = PAIRS.format(primitive)
+    return f"Genotype(normal={pairs}, normal_concat=[2], reduce={pairs}, reduce_concat=[2])"
+
+
+def served(primitive="max_pool_3x3", mean=0.4):
+    keras.utils.set_random_seed(1)
+    net = DerivedNetwork(genotype(primitive), 3, channels=4, num_cells=3, auxiliary=False)
+    net.build((None, 8, 8, 2))
+    for v in net.variables:
+        if "variance" in v.name:
+            v.assign(np.random.default_rng(0).uniform(0.5, 2.0, v.shape))
+    return ServedNetwork(
+        net, image_shape=(8, 8, 2), mean=(mean, 0.5), std=(0.2, 0.3), class_names=NAMES, name="net"
+    )
+
+
+def images(n=5):
+    return np.random.default_rng(2).integers(0, 256, size=(n, 8, 8, 2), dtype=np.uint8)
+
+
+def test_both_input_types_mean_the_same():
+    net, x = served(), images()
+    raw, scaled = net(tf.constant(x)), net(tf.constant(x.astype(np.float32) / 255))
+    np.testing.assert_allclose(raw["logits"], scaled["logits"], rtol=1e-5, atol=1e-5)
+    normalised = (x / 255.0 - np.array([0.4, 0.5])) / np.array([0.2, 0.3])
+    logits = net.network(tf.constant(normalised, tf.float32), training=False)
+    np.testing.assert_allclose(raw["logits"], logits, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(np.sum(raw["probabilities"], axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "input_type"),
+    [("savedmodel", "uint8"), ("keras", "uint8"), ("tflite", "float32"), ("tflite", "uint8")],
+)
+def test_the_written_file_answers_alike(kind, input_type, tmp_path):
+    path = tmp_path / f"net.{kind}"
+    found = exporting.export_network(served(), path, kind, input_type=input_type, samples=images())
+    assert found.logits < 1e-4 and found.probabilities < 1e-5 and found.same_class == 1
+    assert path.exists() and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_savedmodel_names_its_classes_and_takes_both_types(tmp_path):
+    net, path = served(), tmp_path / "model"
+    exporting.write_savedmodel(net, path, input_type="uint8")
+    script = """
+import sys
+import numpy as np, tensorflow as tf
+model, x = tf.saved_model.load(sys.argv[1]), np.load(sys.argv[2])
+raw = model.signatures["serve"](images=tf.constant(x))
+scaled = model.signatures["serve_float32"](images=tf.constant(x.astype("float32") / 255))
+assert "rdarts_tf" not in sys.modules
+default = model.signatures["serving_default"](images=tf.constant(x[:1]))
+assert default["logits"].shape == (1, 3)
+print([n.decode() for n in model.signatures["metadata"]()["class_names"].numpy()])
+np.savez(sys.argv[3], raw=raw["logits"], scaled=scaled["logits"])
+"""
+    np.save(tmp_path / "x.npy", images())
+    arguments = [path, tmp_path / "x.npy", tmp_path / "out.npz"]
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", script, *arguments], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip().splitlines()[-1] == str(list(NAMES))
+    out, expected = np.load(tmp_path / "out.npz"), net(tf.constant(images()))["logits"]
+    np.testing.assert_allclose(out["raw"], expected, atol=1e-5)
+    np.testing.assert_allclose(out["scaled"], expected, atol=1e-4)
+    record = json.loads((path / "assets.extra/metadata.json").read_text())
+    assert record["class_names"] == list(NAMES)
+    assert named_genotypes.read(record["genotype"]) == net.network.genotype
+
+
+def test_int8_is_smaller_and_reads_labels_from_its_end(tmp_path):
+    net = served()
+    paths = [tmp_path / "float.tflite", tmp_path / "int8.tflite"]
+    exporting.write_tflite(net, paths[0], input_type="uint8")
+    found = exporting.export_network(
+        net, paths[1], "tflite", input_type="uint8", samples=images(), calibration=images(50)
+    )
+    assert found.same_class >= 0.6  # of five images
+    operators = [
+        {d["dtype"] for d in tf.lite.Interpreter(str(path)).get_tensor_details()} for path in paths
+    ]
+    assert np.int8 not in operators[0] and np.int8 in operators[1]
+    with zipfile.ZipFile(paths[1]) as archive:
+        assert archive.read("labels.txt").decode().split() == list(NAMES)
+        assert "genotype" in json.loads(archive.read("metadata.json"))
+
+
+def test_noise_is_frozen_in_what_is_served(tmp_path):
+    net = served("noise")
+    first, second = (net(tf.constant(images()))["logits"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    exporting.export_network(
+        net, tmp_path / "model", "savedmodel", input_type="uint8", samples=images()
+    )
+
+
+def test_a_file_that_answers_otherwise_is_not_left_behind(tmp_path, monkeypatch):
+    def write_another(model, path, *, input_type):
+        exporting.write_savedmodel(served(mean=0.5), path, input_type=input_type)
+
+    monkeypatch.setitem(exporting.WRITERS, "savedmodel", write_another)
+    with pytest.raises(UserError, match="answers otherwise.*logits differ.*nothing was written"):
+        exporting.export_network(
+            served(), tmp_path / "model", "savedmodel", input_type="uint8", samples=images()
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_read_is_not_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        exporting.WRITERS, "tflite", lambda model, path, *, input_type: path.write_text("x")
+    )
+    with pytest.raises(UserError, match="cannot be read back"):
+        exporting.export_network(
+            served(), tmp_path / "net.tflite", "tflite", input_type="uint8", samples=images()
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_older_file_is_replaced(tmp_path):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "old").touch()
+    exporting.export_network(served(), path, "savedmodel", input_type="uint8", samples=images())
+    assert not (path / "old").exists() and (path / "saved_model.pb").exists()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tf2onnx") is not None, reason="the converter is installed"
+)
+def test_onnx_without_converter_names_the_extra(tmp_path):
+    with pytest.raises(UserError, match=r'pip install "rdarts-tf\[onnx\]"'):
+        exporting.export_network(
+            served(), tmp_path / "net.onnx", "onnx", input_type="uint8", samples=images()
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tf2onnx") is None, reason="needs the extra onnx")
+def test_onnx_answers_alike(tmp_path):
+    found = exporting.export_network(
+        served(), tmp_path / "net.onnx", "onnx", input_type="uint8", samples=images()
+    )
+    assert found.logits < 1e-4
+
+
+# Cells.
+@pytest.mark.parametrize("cell_type", ["normal", "reduce"])
+def test_a_cell_becomes_part_of_a_keras_model(cell_type, tmp_path):
+    path = tmp_path / "cell.keras"
+    exporting.export_cell(
+        named_genotypes.read("DARTS_V2"), cell_type, path, "keras", channels=4, input_channels=6
+    )
+    cell = keras.models.load_model(path)
+    inputs = keras.Input((8, 8, 3))
+    stem = keras.layers.Conv2D(6, 3, padding="same")(inputs)
+    features = keras.layers.GlobalAveragePooling2D()(cell([stem, stem]))
+    model = keras.Model(inputs, keras.layers.Dense(2)(features))
+    assert features.shape == (None, 16)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, run_eagerly=True)
+    x, y = np.ones((4, 8, 8, 3), np.float32), np.array([0, 1, 0, 1])
+    before = [v.numpy() for v in cell.trainable_variables]
+    model.fit(x, y, epochs=1, verbose=0)
+    moved = [np.any(v.numpy() != b) for v, b in zip(cell.trainable_variables, before, strict=True)]
+    assert any(moved)
+
+
+def test_a_cell_as_savedmodel_trains_without_this_package(tmp_path):
+    path = tmp_path / "cell"
+    exporting.export_cell(
+        named_genotypes.read(genotype()), "reduce", path, "savedmodel", channels=4, input_channels=6
+    )
+    script = """
+import sys
+import keras, numpy as np
+cell = keras.layers.TFSMLayer(sys.argv[1], "serve", call_training_endpoint="train")
+x = np.random.default_rng(0).normal(size=(2, 8, 8, 6)).astype("float32")
+assert cell([x, x]).shape == (2, 4, 4, 4)
+assert np.abs(cell([x, x], training=True) - cell([x, x])).max() > 1e-3
+assert len(cell.trainable_weights) > 0
+assert "rdarts_tf" not in sys.modules
+"""
+    command = [sys.executable, "-P", "-c", script, path]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,128 @@
+"""The export command as a user runs it."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rdarts_tf import export
+from rdarts_tf.config import ExportConfig
+from rdarts_tf.datasets import digits
+from tests import in_process
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAIRS = "[('sep_conv_3x3', 1), ('skip_connect', 0)]"
+GENOTYPE = f"Genotype(normal={PAIRS}, normal_concat=[2], reduce={PAIRS}, reduce_concat=[2])"
+
+
+def run(command, *flags):
+    return subprocess.run(
+        [sys.executable, "-m", f"rdarts_tf.{command}", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("export") / "run"
+    result = run(
+        "evaluate",
+        f"--run_dir={run_dir}",
+        f"--genotype={GENOTYPE}",
+        "--dataset=digits",
+        "--epochs=2",
+        "--batch_size=128",
+        "--init_channels=4",
+        "--layers=2",
+        "--seeds=3",
+    )
+    assert result.returncode == 0, result.stderr
+    return run_dir
+
+
+def test_tflite_of_the_retrained_network_scores_as_recorded(evaluated):
+    result = run("export", f"--run_dir={evaluated}", "--format=tflite")
+    assert result.returncode == 0, result.stderr
+    difference, path = result.stdout.strip().splitlines()[-2:]
+    assert "read back in a new process, 64 test images: largest difference" in difference
+    assert path == str(evaluated / "export/digits.tflite")
+    test = digits.load().test
+    serve = tf.lite.Interpreter(path).get_signature_runner("serve")
+    probabilities = serve(images=test.images)["probabilities"]
+    error = np.mean(probabilities.argmax(-1) != test.labels)
+    record = json.loads((evaluated / "evaluate/digits/result.json").read_text())
+    assert error == pytest.approx(record["error_mean"], abs=2 / 360)  # ties within rounding
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("dot", b"dig")]
+)
+def test_drawings(evaluated, kind, start, monkeypatch, capsys):
+    flags = (f"--run_dir={evaluated}", f"--format={kind}")
+    code, _, stderr = in_process.run(monkeypatch, capsys, export.main, ExportConfig, *flags)
+    assert code == 0, stderr
+    for cell in ("normal", "reduce"):
+        content = (evaluated / f"export/{cell}_cell.{kind}").read_bytes()
+        assert content.startswith(start)
+        assert kind == "png" or b"skip_connect" in content or b"<path" in content
+
+
+def test_a_published_cell_is_drawn_without_a_run(tmp_path):
+    result = run("export", "--genotype=NASNet", "--format=dot", f"--out={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert "avg_pool_3x3" in (tmp_path / "normal_cell.dot").read_text()
+
+
+def test_a_cell_of_the_run(evaluated, tmp_path):
+    out = tmp_path / "cell.keras"
+    flags = ("--what=cell", "--format=keras", "--cell=reduce", f"--out={out}")
+    result = run("export", f"--run_dir={evaluated}", *flags)
+    assert result.returncode == 0, result.stderr
+    assert out.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], ["give --run_dir"]),
+        (["--run_dir={empty}"], ["no finished evaluation", "rdarts_tf.evaluate"]),
+        (["--run_dir={empty}", "--format=png"], ["no finished evaluation", "a genotype"]),
+        (["--run_dir={run}", "--evaluation=cifar10"], ["'cifar10'"]),
+        (["--run_dir={run}", "--seed=1"], ["the seeds 3, not 1"]),
+        (["--run_dir={run}", "--what=cell", "--format=onnx"], ["cell", "onnx"]),
+        (["--run_dir={run}", "--quantize=int8"], ["int8", "tflite"]),
+        (["--genotype=DARTS_V2"], ["--run_dir", "--what=cell"]),
+        (["--genotype=DARTS_V9", "--format=png"], ["DARTS_V9"]),
+        (["--run_dir={run}", "--format=pdf"], ["pdf"]),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_written(
+    evaluated, tmp_path, flags, words, monkeypatch, capsys
+):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    before = sorted(evaluated.rglob("*"))
+    flags = [flag.format(run=evaluated, empty=empty) for flag in flags]
+    code, _, stderr = in_process.run(monkeypatch, capsys, export.main, ExportConfig, *flags)
+    assert code == 2, stderr
+    last = stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and all(word in last for word in words), last
+    assert not list(empty.iterdir()) and sorted(evaluated.rglob("*")) == before
+
+
+def test_other_classes_than_the_network_was_trained_on_are_refused(evaluated, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(evaluated, run_dir)
+    path = run_dir / "evaluate/digits/dataset.json"
+    path.write_text(path.read_text().replace('"9"', '"9",\n  "10"'))
+    result = run("export", f"--run_dir={run_dir}")
+    assert result.returncode == 2
+    assert "10 classes now, the network was trained on 11" in result.stderr

@@ -1,0 +1,20 @@
+"""A command in this process: no seconds for starting Python and TensorFlow."""
+
+import sys
+
+import pytest
+from absl import flags
+
+from rdarts_tf import config, distribution
+
+
+def run(monkeypatch, capsys, main, config_class, *arguments):
+    """(exit code, stdout, stderr) of `main` with command line arguments."""
+    # Its settings hold for the rest of the process, other tests included.
+    monkeypatch.setattr(distribution, "configure_runtime", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        config.run(main, config_class)
+    for flag in list(flags.FLAGS.flags_by_module_dict()[config.__name__]):
+        delattr(flags.FLAGS, flag.name)  # a process defines them once
+    return exit_.value.code, *capsys.readouterr()

@@ -1,0 +1,91 @@
+"""What the parity checks share: errors, recorded outputs, and how the files' layouts become ours."""
+
+import numpy as np
+import tensorflow as tf
+
+from rdarts_tf.tasks.classification import cross_entropy
+
+
+def mean_loss(logits, labels):
+    return tf.reduce_mean(cross_entropy(logits, labels))
+
+
+def error(value, reference):
+    value, reference = np.asarray(value), np.asarray(reference)
+    if value.shape != reference.shape:
+        raise ValueError(f"shape {value.shape}, the file's is {reference.shape}")
+    return float(np.abs(value - reference).max() / (np.abs(reference).max() or 1.0))
+
+
+def worst(pairs):
+    return float(np.max([error(value, reference) for value, reference in pairs]))  # keeps NaN
+
+
+def worst_of(values, references):
+    return worst(zip(values, references, strict=True))
+
+
+class recorded:
+    """While it is entered, {name: output} of the layers {name: layer}."""
+
+    def __init__(self, layers):
+        self.layers = layers
+
+    def __enter__(self):
+        outputs = {}
+        for name, layer in self.layers.items():
+            layer.call = _recording(layer.call, outputs, name)
+        return outputs
+
+    def __exit__(self, *_):
+        for layer in self.layers.values():
+            del layer.call
+
+
+def _recording(call, outputs, name):
+    def recording(*args, **kwargs):
+        outputs[name] = call(*args, **kwargs)
+        return outputs[name]
+
+    return recording
+
+
+def fixed_noise(sample):
+    def call(x, scale=None, seed=None, training=False):
+        return sample if scale is None else scale * sample
+
+    return call
+
+
+# The file's layouts, and how they become ours.
+def nhwc(x):
+    return x.transpose(0, 2, 3, 1)
+
+
+def nchw(x):
+    return np.asarray(x).transpose(0, 3, 1, 2)
+
+
+def full(kernel):  # OIHW -> HWIO
+    return kernel.transpose(2, 3, 1, 0)
+
+
+def depthwise(kernel):  # C1HW -> HWC1
+    return kernel.transpose(2, 3, 0, 1)
+
+
+def pointwise(kernel):  # OI11 -> IO
+    return kernel[:, :, 0, 0].T
+
+
+KERNELS = {  # attribute of a primitive: (name in the file, layout)
+    "dw": ("dw", depthwise),
+    "dw_1": ("dw_1", depthwise),
+    "dw_2": ("dw_2", depthwise),
+    "pw": ("pw", pointwise),
+    "pw_1": ("pw_1", pointwise),
+    "pw_2": ("pw_2", pointwise),
+    "kernel": ("conv", pointwise),
+    "kernel_1": ("conv_1", pointwise),
+    "kernel_2": ("conv_2", pointwise),
+}
