@@ -58,6 +58,7 @@ def _report(run_dir):
     print((run_dir.path / "genotype.txt").read_text().strip())
     print(f"files:       {run_dir.path}")
     print(f"TensorBoard: tensorboard --logdir={run_dir.tensorboard}")
+    print(f"next:        python -m rdarts_tf.evaluate --run_dir={run_dir.path}")
 
 
 if __name__ == "__main__":
