@@ -39,10 +39,9 @@ def trajectories(config, paths):
     """Yields (file name, content): a figure for each group of runs, and trajectory.csv."""
     from rdarts_tf.analysis import plots  # not earlier: matplotlib takes a second to load
 
-    found = [pair for path in paths for pair in _trajectories(config, path)]
-    found.sort(key=lambda pair: (pair[0].figure, *pair[0].run.values()))
-    curves = [(recorded, trajectory.curve(recorded.history, rule)) for recorded, rule in found]
-    for figure in dict.fromkeys(recorded.figure for recorded, _ in found):
+    curves = [pair for path in paths for pair in _trajectories(config, path)]
+    curves.sort(key=lambda pair: (pair[0].figure, *pair[0].run.values()))
+    for figure in dict.fromkeys(recorded.figure for recorded, _ in curves):
         panels = trajectory.panels(pair for pair in curves if pair[0].figure == figure)
         drawn = plots.trajectories(panels, title=figure.replace("_", " "))
         yield f"{'_'.join(filter(None, ('trajectory', figure)))}.png", plots.to_png(drawn)
@@ -138,13 +137,17 @@ ANALYSES = {
 
 
 def _trajectories(config, path):
-    """[(Trajectory, the rule that is applied to it)] of a run directory or CSV."""
+    """[(Trajectory, Curve)] of a run directory or CSV."""
     path = pathlib.Path(path)
     if not path.is_dir():
-        return [(found, _rule(config.method or "darts_es")) for found in trajectory.read_csv(path)]
-    method = _recorded(path)["method"]
+        spec = config.method or "darts_es"
+        return [(found, _curve(found, spec)) for found in trajectory.read_csv(path)]
+    own = _recorded(path)["method"]
     found = trajectory.of_run(path.resolve().name, RunDir(path).read_metrics())
-    return [(found, _rule(config.method or _own_method(method, found)))]
+    drawn = _curve(found, config.method or _with_rule(own, found))
+    if config.method is None and _method(own).frequency and not _method(own).stops:
+        drawn = drawn.without_stops()  # where the rule fired the search rolled back
+    return [(found, drawn)]
 
 
 def _recorded(path):
@@ -155,19 +158,19 @@ def _recorded(path):
     return recorded
 
 
-def _own_method(spec, found):
+def _with_rule(spec, found):
     """The method of a run; if it has no stop rule, darts_es at the epochs that were measured."""
     if hasattr(_method(spec), "rule"):
         return spec
     return f"darts_es(frequency={found.spacing()})"
 
 
-def _rule(spec):
-    """The tracker.StopRule of a method."""
+def _curve(found, spec):
+    """The Curve of a Trajectory, by the stop rule of a method."""
     method = _method(spec)
     if not hasattr(method, "rule"):
         raise UserError(f"--method={spec} has no stop rule; take darts_es or darts_ada")
-    return method.rule
+    return trajectory.curve(found.history, method.rule)
 
 
 def _method(spec):

@@ -59,6 +59,11 @@ class Curve:
     offline_stop_epoch: int | None
     rollbacks: list[int]
 
+    def without_stops(self):
+        return dataclasses.replace(
+            self, decision_epoch=None, stop_epoch=None, offline_stop_epoch=None
+        )
+
     def local_average_at(self, epoch):
         return self.local_average[self.epochs.index(epoch)]
 
