@@ -13,7 +13,10 @@ from rdarts_tf.loop import make_supernet
 from rdarts_tf.spaces.base import uniform
 
 SPACE = uniform("tiny", ("noise", "skip_connect", "sep_conv_3x3"), num_nodes=1)
-BASE = SearchConfig(init_channels=4, layers=1, arch_learning_rate=0.01, seed=1)
+# Of first order, where the alpha step is not what is tested: it takes a third of the tracing.
+BASE = SearchConfig(
+    init_channels=4, layers=1, arch_learning_rate=0.01, seed=1, alpha_step="first_order"
+)
 RATES = {"learning_rate": 0.05, "weight_decay": 3e-4, "drop_path_prob": 0.0}
 
 
@@ -71,7 +74,7 @@ def test_epochs_and_rates_do_not_retrace():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"alpha_step": "first_order"},
+        {"alpha_step": "exact"},
         {"alpha_step": "finite_difference"},
         {"momentum": 0.5},
         {"grad_clip": 0.1},

@@ -25,22 +25,20 @@ def measured(name):
     strategy = distribution.make_strategy(name)
     keras.utils.set_random_seed(1)
     with strategy.scope():
-        net = cnn.Supernet(SPACE, 5, channels=2, num_cells=2, name="supernet", dtype="float64",
+        net = cnn.Supernet(SPACE, 5, channels=2, num_cells=1, name="supernet", dtype="float64",
                            batch_norm={"synchronized": True})
         net.build((None, 8, 8, 2))
     for i, alpha in enumerate(net.alphas.values()):
         alpha.assign(np.random.default_rng(i).normal(size=alpha.shape))
     search = training.Search(net, config=config.SearchConfig(space="s5"), strategy=strategy)
-    for solver, chosen in (("full", batches), ("lanczos", batches[:1])):
-        found = curvature.Curvature(search, eigensolver=solver, tolerance=1e-9)
-        yield found.measure(chosen, epoch=0, drop_path_prob=0.0)
+    found = curvature.Curvature(search, eigensolver="full", tolerance=1e-9)
+    return found.measure(batches, epoch=0, drop_path_prob=0.0)
 
 
-for one, two in zip(measured("one"), measured("mirrored"), strict=True):
-    np.testing.assert_allclose(two.lambda_max, one.lambda_max, rtol=1e-9)
-    if one.hessian is not None:
-        assert one.products == two.products == 24
-        np.testing.assert_allclose(two.hessian, one.hessian, atol=1e-12)
+one, two = measured("one"), measured("mirrored")
+assert one.products == two.products == 24
+assert one.lambda_max > 1e-3
+np.testing.assert_allclose(two.hessian, one.hessian, atol=1e-12)
 print("equal")
 """
 

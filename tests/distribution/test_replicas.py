@@ -29,7 +29,7 @@ def trained(name):
     strategy = distribution.make_strategy(name)
     keras.utils.set_random_seed(1)
     with strategy.scope():
-        net = cnn.Supernet(SPACE, 5, channels=4, num_cells=2, name="supernet", dtype=dtype,
+        net = cnn.Supernet(SPACE, 5, channels=4, num_cells=1, name="supernet", dtype=dtype,
                            batch_norm={"synchronized": synchronized})
         net.build((None, 8, 8, 2))
     search = training.Search(net, config=settings, strategy=strategy)
