@@ -3,7 +3,7 @@
     python benchmarks/search_step.py --peer=PATH/torch_peer.py --peer_python=PATH/python --out=FILE
 
 Each kind of step has a process of its own that traces once, which is its first step, and then waits;
-those of one space live at the same time. A round asks each of them for `--steps` steps and runs the
+those of one space live at the same time, but `curvature`, whose peer alone takes 7 GiB. A round asks each of them for `--steps` steps and runs the
 peer once in each layout, so that all see the same state of the machine. A result is the median over
 the rounds of the median within a round, its spread the least and the largest of these. Ratios are
 ours / peer's; the peer's alpha step is a finite difference. Memory is the peak of each process. The
@@ -149,7 +149,15 @@ def run_peer(args, space, layout, *, rows):
 def measure(args, space):
     """A row for each case of `space`."""
     cases = args.case or (tuple(PEER_KEYS) if space == "darts" else CASES)
-    rows = "3" if "curvature" in cases else "0"
+    steps = [case for case in cases if case != "curvature"]
+    rows = measure_together(args, space, steps, rows="0") if steps else []
+    if "curvature" in cases:
+        rows += measure_together(args, space, ["curvature"], rows="3")
+    return rows
+
+
+def measure_together(args, space, cases, *, rows):
+    """A row for each of `cases`; the peer times `rows` rows of each half of its Hessian."""
     sizes = {name: getattr(args, name) for name in SIZES}
     children = {}
     try:

@@ -220,7 +220,13 @@ class Pool(Primitive):
 
 
 def max_pool(x, stride, *, training):
-    if training and stride > 1:
+    """3x3 max pooling, padded by one pixel on each side that is never the largest.
+
+    In training the padding is explicit at stride 1, too: with input and output of one shape
+    TensorFlow's MaxPoolGradGrad, the second derivative, may write its output over the input that it
+    still reads, on CPU and in a graph, and the result is zeros every now and then.
+    """
+    if training:
         return tf.nn.max_pool2d(pad(x, 1, x.dtype.min), 3, stride, "VALID")
     # The same pixels; without the padding, which 8-bit files cannot express, though slower.
     y = tf.nn.max_pool2d(x, 3, 1, "SAME")

@@ -1,10 +1,13 @@
 """Curvature of a one-cell network: the solvers agree, batches and draws are what they should be."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import curvature
+from rdarts_tf import curvature, hessian
+from rdarts_tf.layers import primitives
 from tests.contracts.test_training import make
 
 
@@ -99,6 +102,26 @@ def test_one_draw_an_epoch_and_no_second_trace(search):
     assert np.abs(first - hessian(1)).max() > 1e-4
     assert np.abs(first - hessian(0, drop_path_prob=0.5)).max() > 1e-4
     assert solver._solve.experimental_get_tracing_count() == 1
+
+
+def test_max_pooling_has_the_same_second_derivative_in_a_graph_every_time():
+    """At stride 1 and "SAME" TensorFlow's own was wrong in every second call or so."""
+    pool = primitives.Pool(2, kind="max")
+    pool.build((None, 8, 8, 2))
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(16, 8, 8, 2)).astype(np.float32))
+    p = [tf.constant([0.3, 0.7])]
+    v = tf.constant([1.0, -2.0])
+
+    def loss(p):  # p moves what is pooled twice
+        y = pool(p[0][0] * x + p[0][1] * x**2, training=True)
+        return tf.reduce_mean(tf.tanh(pool(p[0][0] * y + x, training=True)) ** 2)
+
+    product = functools.partial(hessian.hessian_vector_product, loss, p)
+    expected = product(v).numpy()  # eager: the tape holds on to what the kernel would overwrite
+    traced = tf.function(product, autograph=False)
+    for _ in range(30):
+        np.testing.assert_allclose(traced(v), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("eigensolver", ["power", "lanczos", "full"])
