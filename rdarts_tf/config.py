@@ -325,8 +325,9 @@ def check(config):
             f"--independent_noise needs --alpha_step=finite_difference, not {config.alpha_step}"
         )
     config.make_space()
-    config.make_method().check(config)
-    _check_curvature(config, config.make_method())
+    method = config.make_method()
+    method.check(config)
+    _check_curvature(config, method)
     _plugin("datasets", config.dataset, "load")
     return config
 

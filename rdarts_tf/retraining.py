@@ -34,14 +34,7 @@ class Retraining(WeightTraining):
         Returns:
             (int32 the first step that was not run, float32 the loss of the last one that was).
         """
-        step, loss = first, tf.constant(0.0)
-        while step < last and tf.math.is_finite(loss):
-            losses = self.strategy.run(
-                self._run_train_step, args=(next(iterator), step, epoch, rates)
-            )
-            loss = self.first(losses)
-            step += 1
-        return step, loss
+        return self._run_block(self._run_train_step, iterator, first, last, epoch, rates)
 
     def _train_step(self, batch, step, epoch, rates):
         images, labels = distribution.local_part(batch)

@@ -63,14 +63,7 @@ class Search(WeightTraining):
         Returns:
             (int32 the first step that was not run, float32 the loss of the last one that was).
         """
-        step, loss = first, tf.constant(0.0)
-        while step < last and tf.math.is_finite(loss):
-            losses = self.strategy.run(
-                self._run_search_step, args=(next(iterator), step, epoch, rates)
-            )
-            loss = self.first(losses)
-            step += 1
-        return step, loss
+        return self._run_block(self._run_search_step, iterator, first, last, epoch, rates)
 
     def _search_step(self, batch, step, epoch, rates):
         """An alpha step, then a weight step on the same training batch (Liu et al. 2019, alg. 1)."""

@@ -67,6 +67,19 @@ class WeightTraining:
         loss, correct, count = (float(total.numpy()) for total in self.totals)
         return loss / max(count, 1.0), correct / max(count, 1.0)
 
+    def _run_block(self, run_step, iterator, first, last, epoch, rates):
+        """The loop of a block of training, to be traced; see `training.Search.search_block`.
+
+        Args:
+            run_step: (batch, step, epoch, rates) -> loss, in replica context.
+        """
+        step, loss = first, tf.constant(0.0)
+        while step < last and tf.math.is_finite(loss):
+            losses = self.strategy.run(run_step, args=(next(iterator), step, epoch, rates))
+            loss = self.first(losses)
+            step += 1
+        return step, loss
+
     @tf.function
     def validate_block(self, iterator, first, last, epoch):
         """Adds the steps first .. last - 1 of a pass over (images, labels) to the totals."""
