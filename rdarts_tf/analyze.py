@@ -17,7 +17,7 @@ import sys
 from rdarts_tf import config as config_lib
 from rdarts_tf.analysis import trajectory
 from rdarts_tf.errors import UserError
-from rdarts_tf.run_dir import RunDir, load_npz
+from rdarts_tf.run_dir import RunDir, load_npz, write_files
 
 
 def main(argv):
@@ -28,7 +28,7 @@ def main(argv):
         if not paths:
             raise UserError("nothing to analyze; give run directories or CSV files")
         files = dict(ANALYSES[config.what](config, paths))
-        _write(pathlib.Path(config.out or _default_out(paths)), files)
+        write_files(config.out or _default_out(paths), files)
         return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -144,10 +144,9 @@ def _trajectories(config, path):
         return [(found, _curve(found, spec)) for found in trajectory.read_csv(path)]
     own = _recorded(path)["method"]
     found = trajectory.of_run(path.resolve().name, RunDir(path).read_metrics())
-    drawn = _curve(found, config.method or _with_rule(own, found))
-    if config.method is None and _method(own).frequency and not _method(own).stops:
-        drawn = drawn.without_stops()  # where the rule fired the search rolled back
-    return [(found, drawn)]
+    if config.method:
+        return [(found, _curve(found, config.method))]
+    return [(found, trajectory.curve_of_run(found, _method(own)))]
 
 
 def _recorded(path):
@@ -156,13 +155,6 @@ def _recorded(path):
     if recorded is None:
         raise UserError(f"{path} is no run directory: it holds no config.json")
     return recorded
-
-
-def _with_rule(spec, found):
-    """The method of a run; if it has no stop rule, darts_es at the epochs that were measured."""
-    if hasattr(_method(spec), "rule"):
-        return spec
-    return f"darts_es(frequency={found.spacing()})"
 
 
 def _curve(found, spec):
@@ -191,19 +183,6 @@ def _default_out(paths):
     """`analysis` inside the only run directory, or where the command runs."""
     alone = len(paths) == 1 and pathlib.Path(paths[0]).is_dir()
     return pathlib.Path(paths[0] if alone else ".") / "analysis"
-
-
-def _write(folder, files):
-    """Writes {name: bytes} and prints the paths."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            RunDir(folder).write_bytes(name, content)
-            print(folder / name)
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror}; choose another --out"
-        ) from error
 
 
 if __name__ == "__main__":

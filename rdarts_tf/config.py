@@ -201,6 +201,15 @@ class AnalyzeConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ReportConfig:
+    """Where the page about runs goes."""
+
+    out: str | None = option(
+        None, "folder for the page; default report, in the run directory if there is only one"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class ExportConfig:
     """What is written of a run for use elsewhere."""
 

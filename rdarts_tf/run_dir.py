@@ -172,6 +172,24 @@ class RunDir:
             path.unlink()
 
 
+def write_files(folder, files):
+    """Writes {name: bytes} into a folder that is made where it is missing, and prints the paths.
+
+    Raises:
+        RunDirError: it cannot be written.
+    """
+    folder = pathlib.Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            RunDir(folder).write_bytes(name, content)
+            print(folder / name)
+    except OSError as error:
+        raise RunDirError(
+            f"cannot write to {folder}: {error.strerror}; choose another --out"
+        ) from error
+
+
 def _epoch_file(epoch):
     return f"epoch_{epoch:04d}.npz"
 

@@ -1,4 +1,4 @@
-"""Figures. The only file that uses matplotlib, without pyplot and so without global state."""
+"""Figures. Like report_plots it uses matplotlib without pyplot and so without global state."""
 
 import io
 import itertools
@@ -73,7 +73,7 @@ def alpha_heatmap(edge_weights, *, primitives, title, num_inputs=2):
     image = axes.imshow(edge_weights, cmap="viridis", norm=norm, aspect="auto")
     columns = [short_name(name) for name in primitives[0]] if shared else [""] * num_ops
     axes.set_xticks(range(num_ops), columns, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(num_edges), _edge_labels(num_edges, num_inputs))
+    axes.set_yticks(range(num_edges), edge_labels(num_edges, num_inputs))
     axes.tick_params(length=0, labelsize=8)
     for (edge, op), weight in np.ndenumerate(edge_weights):
         name = "" if shared else short_name(primitives[edge][op]) + "  "
@@ -111,7 +111,8 @@ def trajectories(panels, *, title):
         axes.set(title=panel, xlabel="epoch")
         axes.set_ylim(bottom=0)
         axes.grid(color="#e0e0e0", linewidth=0.6)
-        axes.legend(handles=_curve_legend(colors, curves), fontsize=8, loc="upper left")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(handles=_curve_legend(colors, curves), fontsize=8, loc="best")
     all_axes[0].set_ylabel(r"$\lambda_{max}$ of $\nabla^2_\alpha\,L_{valid}$")
     return figure
 
@@ -247,8 +248,8 @@ def _smooth_path(points):
     return Path(vertices, codes)
 
 
-def _edge_labels(num_edges, num_inputs):
-    """One "node <- state" for each edge, target-major."""
+def edge_labels(num_edges, num_inputs):
+    """One "node <- state" for each edge, target-major, for matplotlib."""
     labels, num_nodes = [], 0
     while len(labels) < num_edges:
         num_nodes += 1

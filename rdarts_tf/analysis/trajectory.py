@@ -8,6 +8,7 @@ import dataclasses
 import pathlib
 
 from rdarts_tf.errors import UserError
+from rdarts_tf.methods import darts_es
 
 LAMBDA_MAX = "curvature/lambda_max"
 RUN_COLUMNS = ("space", "dataset", "drop_path", "l2", "seed", "job")  # what tells runs apart
@@ -86,6 +87,20 @@ def curve(history, rule):
         rule.offline_stop_epoch(history),
         rollbacks(history),
     )
+
+
+def curve_of_run(found, method):
+    """The Curve of a run's Trajectory by the stop rule of its method.
+
+    A method without a rule gets that of darts_es at the epochs that were measured; where the rule of
+    one that rolls back fired, the search did not stop.
+
+    Args:
+        method: methods.base.Method.
+    """
+    rule = getattr(method, "rule", None) or darts_es.Method(frequency=found.spacing()).rule
+    drawn = curve(found.history, rule)
+    return drawn.without_stops() if method.frequency and not method.stops else drawn
 
 
 def rollbacks(history):

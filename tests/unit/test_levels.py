@@ -22,8 +22,8 @@ ROWS = (
     ("3", ("networks", "methods", "tasks", "datasets")),
     ("3", ("analysis",)),
     ("4", ("config", "run_dir", "distribution", "progress", "summaries")),
-    ("4", ("evaluate_config", "weight_training", "epochs")),
-    ("4", ("training",)),
+    ("4", ("evaluate_config", "weight_training", "epochs", "run_records")),
+    ("4", ("training", "record_reading")),
     ("4", ("curvature",)),
     ("4", ("loop", "retraining")),
     ("4", ("retraining_loop",)),
@@ -39,6 +39,12 @@ HELPERS = {
     "analysis": (
         "cell_graph",
         "spectrum",
+        "trajectory",
+        "plots",
+        "paper",
+        "report_page",
+        "report_plots",
+        "report_tables",
     ),
     "methods": ("tracker",),
 }
@@ -47,7 +53,7 @@ HELPERS = {
 RESERVED = {
     "absl": ("config", *COMMANDS),
     "importlib.import_module": ("registry",),
-    "matplotlib": ("analysis.plots",),
+    "matplotlib": ("analysis.plots", "analysis.report_plots"),
     "pickle": (),
 }
 
@@ -61,6 +67,9 @@ PLAIN = (
     "methods",
     "run_dir",
     "config",
+    "run_records",
+    "record_reading",
+    "report",
 )
 TENSORFLOW = ("tensorflow", "tensorflow_datasets", "keras")
 
@@ -237,6 +246,7 @@ def test_every_helper_exists():
         (reaching_tensorflow, "spaces", "import tensorflow_datasets"),
         (reaching_tensorflow, "config", "import keras"),
         (reaching_tensorflow, "config", "from rdarts_tf import optimizers"),
+        (reaching_tensorflow, "report", "from rdarts_tf.analysis import discretization"),
     ],
 )
 def test_a_wrong_import_is_noticed(check, module, source):
@@ -249,7 +259,7 @@ def test_a_wrong_import_is_noticed(check, module, source):
         ("hessian", "from rdarts_tf.errors import UserError"),
         ("layers.cell", "from rdarts_tf.layers import mixed_op, primitives"),
         ("networks.rnn", "from rdarts_tf.networks.base import Network"),
-        ("report", "from rdarts_tf import config, loop\nfrom absl import app"),
+        ("sweep", "from rdarts_tf import config, loop\nfrom absl import app"),
         ("summaries", "from rdarts_tf import __version__"),
     ],
 )

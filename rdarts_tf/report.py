@@ -1,0 +1,81 @@
+"""One page about runs: python -m rdarts_tf.report RUNS... --out=DIR.
+
+RUNS are run directories, folders that hold some, or the authors' CSV of eigenvalue trajectories. Writes
+report.md, its pictures beside it, and report.html, which holds them. No TensorFlow.
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+from rdarts_tf import config as config_lib
+from rdarts_tf import record_reading
+from rdarts_tf.analysis import report_page, report_tables, trajectory
+from rdarts_tf.errors import UserError
+from rdarts_tf.run_dir import write_files
+
+TITLE = "Report of architecture searches"
+
+
+def main(argv):
+    try:
+        config, paths = config_lib.from_flags(config_lib.ReportConfig), argv[1:]
+        if not paths:
+            raise UserError(
+                "nothing to report; give run directories, folders that hold some, or CSV files"
+            )
+        records, recorded = _read(paths)
+        files = page_files(list(blocks(records, recorded)))
+        write_files(config.out or _default_out(records, recorded), files)
+        return 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def blocks(records, recorded):
+    """Yields the blocks of the page.
+
+    Args:
+        records: run_records.Records, as record_reading.read gives them.
+        recorded: trajectory.Trajectory list from CSV files.
+    """
+    from rdarts_tf.analysis import report_figures  # not earlier: matplotlib takes a second to load
+
+    defaults = dataclasses.asdict(config_lib.SearchConfig())
+    authors = config_lib.SearchConfig(method="darts_es").make_method()
+    yield from report_tables.runs(records)
+    yield from report_tables.errors(records, defaults)
+    yield from report_tables.selections(records)
+    yield from report_figures.trajectories(records, [(each, authors) for each in recorded])
+    yield from report_figures.alphas(records)
+    yield from report_figures.cells(records)
+    yield from report_figures.discretisation(records)
+    yield from report_figures.correlations(records)
+
+
+def page_files(page):
+    """{name: bytes} of the pictures, report.md and report.html."""
+    pictures = {p.name: p.content for p in page if isinstance(p, report_page.Picture)}
+    return pictures | {
+        "report.md": report_page.to_markdown(TITLE, page).encode(),
+        "report.html": report_page.to_html(TITLE, page).encode(),
+    }
+
+
+def _read(paths):
+    """(Records, Trajectories): folders hold runs, anything else is read as a CSV file."""
+    paths = [pathlib.Path(path) for path in paths]
+    records = record_reading.read([path for path in paths if path.is_dir()])
+    files = [path for path in paths if not path.is_dir()]
+    return records, [each for file in files for each in trajectory.read_csv(file)]
+
+
+def _default_out(records, recorded):
+    """`report` inside the only run, or where the command runs."""
+    alone = len(records) == 1 and not recorded
+    return (records[0].path if alone else pathlib.Path()) / "report"
+
+
+if __name__ == "__main__":
+    config_lib.run(main, config_lib.ReportConfig, in_run_dir=False)
