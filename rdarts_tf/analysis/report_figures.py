@@ -66,6 +66,13 @@ def alphas(records):
     """Part 5: edge weights over the epochs."""
     yield Heading("Edge weights over the epochs")
     found = [record for record in family(records) if record.alphas]
+    if found:
+        yield Paragraph(
+            "Softmax of alpha; a panel for each edge, node ← state; bold: the operations of the "
+            "run's genotype."
+        )
+    else:
+        yield from _by_searching("A search records it:")
     for number, record in enumerate(found):
         yield Heading(f"Edge weights of {record.label}", level=3)
         space = record.make_space()
@@ -79,13 +86,6 @@ def alphas(records):
             )
             name = f"edge_weights_{number}_{_file_name(cell_type)}.png"
             yield Picture(name, plots.to_png(figure), f"{record.label}, {cell_type} cell")
-    if found:
-        yield Paragraph(
-            "Softmax of alpha; a panel for each edge, node ← state; bold: the operations of the "
-            "run's genotype."
-        )
-    else:
-        yield from _by_searching("A search records it:")
 
 
 def cells(records):

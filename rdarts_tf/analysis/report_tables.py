@@ -189,9 +189,9 @@ def _mean_errors(records, defaults):
     ours = {}
     for (dataset, space, _), group in groups.items():
         row = ours.setdefault((dataset, space), {})
-        tested = [record.tests[0] for record in group if record.tests]
+        tested = [record for record in group if record.tests]
         if tested:
-            row.setdefault(group[0].method, []).append(_mean_cell(group[0], tested, defaults))
+            row.setdefault(group[0].method, []).append(_mean_cell(tested, defaults))
     yield from _error_table(ours, printed, doubts)
     if not any(ours.values()):
         space, dataset = _an_example(records)
@@ -208,12 +208,14 @@ def _is_plain(record, defaults):
     return all(math.isclose(record.config[name], defaults[name]) for name in names)
 
 
-def _mean_cell(record, tests, defaults):
-    """Mean +- population standard deviation over searches like `record`."""
+def _mean_cell(group, defaults):
+    """Mean +- population standard deviation over searches that differ in the seed."""
+    tests = [record.tests[0] for record in group]
     means = [test.error_mean for test in tests]
     spread = f" ± {percent(statistics.pstdev(means))}" if len(means) > 1 else ""
     text = f"{percent(statistics.fmean(means))}{spread} (n = {len(means)})"
-    return Cell(text, notes=(_protocol(record, tests, defaults),))
+    seeds = ", ".join(str(seed) for seed in sorted(record.config["seed"] for record in group))
+    return Cell(text, notes=(f"{_protocol(group[0], tests, defaults)} Search seeds: {seeds}.",))
 
 
 def _protocol(record, tests, defaults):

@@ -281,11 +281,12 @@ def test_means_over_seeds_stand_beside_the_papers(tmp_path):
     mean, second = table.rows
     # standard deviation of 3, 4, 5 over the population: sqrt(2 / 3)
     assert (mean[3].text, mean[3].aside) == ("4.00 ± 0.82 (n = 3)", "4.66 ± 0.71")
+    assert mean[3].notes[0].endswith("Search seeds: 0, 1, 2.")
     assert mean[4] == Cell("", "3.05 ± 0.07")
     assert mean[1].notes[0].startswith("Paper: std of RandomNAS garbled")
     assert (second[3].text, second[3].aside) == ("20.00 (n = 1)", "")
     assert second[3].notes == (
-        "Ours: searched with layers=3, retrained for 60 epochs (the paper: 600).",
+        "Ours: searched with layers=3, retrained for 60 epochs (the paper: 600). Search seeds: 2.",
     )
 
 
