@@ -10,7 +10,7 @@ import sys
 
 from rdarts_tf import config as config_lib
 from rdarts_tf import record_reading
-from rdarts_tf.analysis import report_page, report_tables, trajectory
+from rdarts_tf.analysis import report_errors, report_page, report_tables, trajectory
 from rdarts_tf.errors import UserError
 from rdarts_tf.run_dir import write_files
 
@@ -45,7 +45,7 @@ def blocks(records, recorded):
     defaults = dataclasses.asdict(config_lib.SearchConfig())
     authors = config_lib.SearchConfig(method="darts_es").make_method()
     yield from report_tables.runs(records)
-    yield from report_tables.errors(records, defaults)
+    yield from report_errors.errors(records, defaults)
     yield from report_tables.selections(records)
     yield from report_figures.trajectories(records, [(each, authors) for each in recorded])
     yield from report_figures.alphas(records)

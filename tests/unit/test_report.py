@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from rdarts_tf import config, record_reading, report
-from rdarts_tf.analysis import paper, report_figures, report_page, report_plots, report_tables
+from rdarts_tf.analysis import (
+    paper,
+    report_errors,
+    report_figures,
+    report_page,
+    report_plots,
+    report_tables,
+)
 from rdarts_tf.analysis.report_page import Cell, Commands, Heading, Paragraph, Picture, Table
 from rdarts_tf.errors import UserError
 from tests.recorded_runs import (
@@ -276,7 +283,7 @@ def test_means_over_seeds_stand_beside_the_papers(tmp_path):
     write_result(other, [0.2], dataset="cifar10")
     stronger = write_run(tmp_path / "strong", dataset="cifar10", weight_decay=9e-4)
     write_result(stronger, [0.5], dataset="cifar10")
-    table = tables(report_tables.errors(read(tmp_path), DEFAULTS))[0]
+    table = tables(report_errors.errors(read(tmp_path), DEFAULTS))[0]
     assert table.header == ("data set", "space", "RS-ws", "DARTS", "DARTS-ES", "DARTS-ADA")
     mean, second = table.rows
     # standard deviation of 3, 4, 5 over the population: sqrt(2 / 3)
@@ -295,7 +302,7 @@ def test_other_data_sets_have_rows_of_their_own_values_only(tmp_path):
     write_result(run, [0.03])
     write_run(tmp_path / "untested", space="s5", alphas=False)
     (tmp_path / "untested" / "alphas.npz").unlink()
-    (table,) = tables(report_tables.errors(read(tmp_path), DEFAULTS))
+    (table,) = tables(report_errors.errors(read(tmp_path), DEFAULTS))
     assert table.header == ("data set", "space", "DARTS")
     assert texts(table) == [["digits", "s1", "3.00 (n = 1)"]]
 
@@ -309,7 +316,7 @@ def test_selections_mark_the_winner_and_fill_table_3(tmp_path):
     assert texts(table)[1] == [
         *("l2_0.0009", "darts", "2", "0.0009", "0", "3", "0.25", "10.00", "123,456", "winner")
     ]
-    found = tables(report_tables.errors(records, DEFAULTS))
+    found = tables(report_errors.errors(records, DEFAULTS))
     row = next(t for t in found if "R-DARTS(L2)" in t.header).rows[0]
     assert (row[5].text, row[5].aside) == ("3.00 ± 1.00 (n = 2)", "2.51")
     assert "weight_decay=0.0009" in row[5].notes[0]
@@ -329,7 +336,7 @@ def test_an_unfinished_selection_says_how_to_go_on(tmp_path):
 def test_drop_path_runs_stand_beside_table_5(tmp_path):
     run = write_run(tmp_path / "run", dataset="cifar10", space="s1", drop_path_prob=0.2, seed=3)
     write_result(run, [0.04], dataset="cifar10")
-    table = tables(report_tables.errors(read(run), DEFAULTS))[-1]
+    table = tables(report_errors.errors(read(run), DEFAULTS))[-1]
     (row,) = table.rows
     assert [(cell.text, cell.aside) for cell in row[2:]] == [
         ("0.2", ""),
@@ -339,6 +346,18 @@ def test_drop_path_runs_stand_beside_table_5(tmp_path):
         ("1.23", "2.48"),
         ("0.4", "0.228"),
     ]
+
+
+def test_commands_are_quoted_for_the_shell(tmp_path):
+    run = write_run(tmp_path / "a b", dataset="image_folder(my images, size=32)", genotype=None)
+    records = read(run)
+    assert commands(report_tables.runs(records)) == [
+        f"python -m rdarts_tf.search --flagfile='{run}/flags.cfg' --run_dir='{run}'"
+    ]
+    assert commands(report_tables.selections(records))[0] == (
+        "python -m rdarts_tf.search --space=s1 --dataset='image_folder(my images, size=32)' "
+        "--method=rdarts_l2"
+    )
 
 
 # Figures.
