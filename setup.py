@@ -37,6 +37,7 @@ setup(
         "cuda": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "notebooks": NOTEBOOKS,
         "onnx": ["onnx>=1.23,<2", "onnxruntime>=1.32,<2", "tf2onnx>=1.17,<1.18"],
+        "ray": ["ray>=2.60,<3"],
         "test": ["pytest>=9.0,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17.6,<0.18", *NOTEBOOKS],
     },
 )

@@ -16,6 +16,7 @@ from rdarts_tf.errors import UserError
 # Fields that do not change what a run computes: a run may be resumed with other values.
 FREE = ("data_dir", "checkpoint_every", "keep_checkpoints", "strategy", "jit_compile")
 FREE += ("name", "preset", "seeds")  # of an evaluation
+FREE += ("executor", "address", "cpus_per_run", "gpus_per_run")
 
 
 class ConfigError(UserError):
@@ -76,7 +77,24 @@ class RunConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchConfig(RunConfig):
+class ExecutorConfig:
+    """Where the runs of a command that starts several are executed."""
+
+    executor: str = option(
+        "auto",
+        "of several runs: ray, at the same time; local, one after the other; auto: ray if it is "
+        "installed",
+        choices=("auto", "ray", "local"),
+    )
+    address: str | None = option(None, "of a running Ray cluster; default: this machine alone")
+    cpus_per_run: int | None = option(
+        None, "cores of a run; default: those of this machine, shared by the runs", low=1
+    )
+    gpus_per_run: float | None = option(None, "GPUs of a run; default: 1 if there are any", low=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig(RunConfig, ExecutorConfig):
     """Everything that determines a search."""
 
     RUN_DIR = "default runs/<space>_<dataset>_<method>_s<seed>"
@@ -124,7 +142,9 @@ class SearchConfig(RunConfig):
     cutout: str = option(
         "auto", "auto: if and only if there is drop path", choices=("auto", "true", "false")
     )
-    cutout_length: int = option(16, "side of the square, in pixels", low=1)
+    cutout_length: int | None = option(
+        None, "side of the square in pixels; default: 16, at most half the image", low=1
+    )
     cutout_prob: float = option(1.0, "probability of cutout", low=0.0, high=1.0)
     cutout_ramp: bool = option(
         False, "raise the cutout probability linearly from 0, which the authors' code only prints"
@@ -148,6 +168,15 @@ class SearchConfig(RunConfig):
     continue_after_stop: bool = option(
         False, "go on to the last epoch where darts_es stops; its result stays that of the stop"
     )
+
+    # Selection among several searches.
+    select_epochs: int = option(
+        100, "epochs of the training that scores each cell of a method that selects", low=1
+    )
+    select_layers: int | None = option(
+        None, "cells of that network; default: as python -m rdarts_tf.evaluate", low=1
+    )
+    select_channels: int | None = option(None, "its channels, even; default likewise", low=2)
 
     @property
     def use_cutout(self):
@@ -327,9 +356,43 @@ def check(config):
     config.make_space()
     method = config.make_method()
     method.check(config)
-    _check_curvature(config, method)
     _plugin("datasets", config.dataset, "load")
+    runs = pieces(config)
+    for run in runs.values():
+        check(run)
+    if not runs:
+        _check_curvature(config, method)
+        _check_unused(config)
     return config
+
+
+# What only methods that start several runs use.
+_EXECUTOR = tuple(field.name for field in dataclasses.fields(ExecutorConfig))
+_SELECTION = ("select_epochs", "select_layers", "select_channels")
+
+
+def pieces(config):
+    """{name: SearchConfig} of the searches that `config` starts; empty: it is one itself."""
+    return {name: _piece(run) for name, run in config.make_method().runs(config).items()}
+
+
+def _piece(config):
+    """Without the flags that a search which starts no others has no use for."""
+    unused = _EXECUTOR if config.make_method().runs(config) else _EXECUTOR + _SELECTION
+    return dataclasses.replace(config, **{name: _default(config, name) for name in unused})
+
+
+def _check_unused(config):
+    for name in _EXECUTOR + _SELECTION:
+        if getattr(config, name) != _default(config, name):
+            raise ConfigError(
+                f"--{name} needs a method that starts several searches, such as rdarts_l2, not "
+                f"{config.method}"
+            )
+
+
+def _default(config, name):
+    return type(config).__dataclass_fields__[name].default
 
 
 def _check_curvature(config, method):
@@ -355,6 +418,17 @@ def check_finite(config):
     for name, value in dataclasses.asdict(config).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"--{name}={value} is no finite number")
+
+
+def to_argv(config):
+    """The flags that give `config`, those at their defaults left out."""
+    values = dataclasses.asdict(config).items()
+    return argv({name: value for name, value in values if value != _default(config, name)})
+
+
+def argv(values):
+    """("--name=value", ...) of a dict; None is left out."""
+    return tuple(f"--{name}={_text(value)}" for name, value in values.items() if value is not None)
 
 
 def to_flags(config):

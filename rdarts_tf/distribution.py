@@ -16,6 +16,11 @@ def configure_runtime():
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
+def hide_gpus():
+    """Leaves the GPUs to other processes; call it before TensorFlow does anything."""
+    tf.config.set_visible_devices([], "GPU")
+
+
 def make_strategy(name):
     """The strategy that `--strategy` names.
 

@@ -25,7 +25,8 @@ ROWS = (
     ("4", ("evaluate_config", "weight_training", "epochs")),
     ("4", ("training",)),
     ("4", ("curvature",)),
-    ("4", ("loop", "retraining")),
+    ("4", ("loop", "retraining", "executor")),
+    ("4", ("selection",)),
     ("4", ("retraining_loop",)),
     ("4", ("serving", "exporting")),
     ("5", COMMANDS),
@@ -40,7 +41,7 @@ HELPERS = {
         "cell_graph",
         "spectrum",
     ),
-    "methods": ("tracker",),
+    "methods": ("tracker", "strengths"),
 }
 
 # Modules that only these files import.

@@ -78,7 +78,7 @@ def test_clearing_leaves_files_that_are_not_the_searchs(run):
     (run.path / ".config.json.1.tmp").write_text("left by a killed process")
     run.create()
     run.clear()
-    assert sorted(p.name for p in run.path.iterdir()) == ["checkpoints", "notes.md"]
+    assert sorted(p.name for p in run.path.iterdir()) == [".lock", "checkpoints", "notes.md"]
     assert run.list_checkpoints() == []
 
 
