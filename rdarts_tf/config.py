@@ -338,11 +338,7 @@ def check(config):
     Raises:
         UserError: unknown plugin, odd channels, a value on the wrong side of a bound or not finite.
     """
-    if config.init_channels % 2:
-        raise ConfigError(
-            f"--init_channels={config.init_channels} is odd; skip connections of stride 2 halve it, "
-            f"take {config.init_channels + 1}"
-        )
+    check_even(config, "init_channels", "select_channels")
     check_finite(config)
     for name in ("learning_rate", "grad_clip", "finite_difference_radius", "hessian_tolerance"):
         if getattr(config, name) <= 0:
@@ -411,6 +407,16 @@ def _check_curvature(config, method):
         raise ConfigError(
             f"--continue_after_stop needs a method that stops, such as darts_es, not {config.method}"
         )
+
+
+def check_even(config, *names):
+    """Raises ConfigError where a number of channels is odd; None passes."""
+    for name in names:
+        if (channels := getattr(config, name)) and channels % 2:
+            raise ConfigError(
+                f"--{name}={channels} is odd; skip connections of stride 2 halve it, take "
+                f"{channels + 1}"
+            )
 
 
 def check_finite(config):

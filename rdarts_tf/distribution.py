@@ -18,7 +18,8 @@ def configure_runtime():
 
 def hide_gpus():
     """Leaves the GPUs to other processes; call it before TensorFlow does anything."""
-    tf.config.set_visible_devices([], "GPU")
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.set_visible_devices([], "GPU")
 
 
 def make_strategy(name):

@@ -5,7 +5,7 @@ import hashlib
 import re
 
 from rdarts_tf import named_genotypes, registry
-from rdarts_tf.config import ConfigError, RunConfig, check_finite, option
+from rdarts_tf.config import ConfigError, RunConfig, check_even, check_finite, option
 
 PAPER_DATASETS = ("cifar10", "cifar100", "svhn")
 
@@ -144,11 +144,7 @@ def check(config):
     config.seed_list()
     check_finite(config)
     registry.load("datasets", config.dataset)
-    if config.init_channels % 2:
-        raise ConfigError(
-            f"--init_channels={config.init_channels} is odd; skip connections of stride 2 halve it, "
-            f"take {config.init_channels + 1}"
-        )
+    check_even(config, "init_channels")
     for name in ("learning_rate", "grad_clip"):
         if getattr(config, name) <= 0:
             raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -160,27 +161,24 @@ def _die_with_parent():
 def _run_with_ray(tasks, settings, table, stop):
     import ray
 
-    ray = _connect(ray, settings)
+    _connect(ray, settings.address)
     try:
         return _collect(ray, _submit(ray, tasks, settings), table, stop)
     finally:
         ray.shutdown()
 
 
-def _connect(ray, settings):
+def _connect(ray, address):
+    """Raises UserError if there is no cluster at `address`; None starts one on this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet = {"include_dashboard": False} if address is None else {}
     try:
-        ray.init(
-            address=settings.address or "local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"cannot reach a Ray cluster at --address={settings.address}: {error}"
-        ) from error
-    return ray
+        if address and ":" in address:  # Ray itself would try for minutes
+            host, port = address.split("://")[-1].rsplit(":", 1)
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **quiet)
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise UserError(f"cannot reach a Ray cluster at --address={address}: {error}") from error
 
 
 def _submit(ray, tasks, settings):
@@ -196,13 +194,15 @@ def _submit(ray, tasks, settings):
             f"{resources.get('CPU', 0):g} and {resources.get('GPU', 0):g}; take fewer"
         )
     start = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_RETRIES)(_in_folder)
-    return {start.remote(task, os.getcwd(), cpus): task for task in tasks}
+    return {start.remote(task, os.getcwd(), cpus, gpus): task for task in tasks}
 
 
-def _in_folder(task, folder, threads):
+def _in_folder(task, folder, cpus, gpus):
     """What a worker runs: paths of the commands are relative to the folder of the user."""
     os.chdir(folder)
-    return run_task(task, threads=threads)
+    if not gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # Ray hides those that it gives to others only
+    return run_task(task, threads=cpus)
 
 
 def _collect(ray, pending, table, stop):
