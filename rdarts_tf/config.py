@@ -227,6 +227,11 @@ class AnalyzeConfig:
     method: str | None = option(
         None, "whose stop rule is applied; default the run's own, else darts_es"
     )
+    table: str | None = option(
+        None,
+        "of --what=regret: CSV file that rdarts_tf.sweep --exhaustive wrote; default: one that comes "
+        "along",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -98,7 +98,7 @@ def resolve(config, run_dir):
         preset = "paper" if dataset in PAPER_DATASETS else "small"
     defaults = paper(dataset, searched.get("space")) if preset == "paper" else small()
     defaults |= {
-        "name": _folder_name(dataset) + ("_search" if config.split == "search" else ""),
+        "name": folder_name(dataset) + ("_search" if config.split == "search" else ""),
         "train_portion": searched.get("train_portion", 0.5),
     }
     given = {k: v for k, v in dataclasses.asdict(config).items() if v is not None}
@@ -132,7 +132,7 @@ def default_run_dir(config):
     if spec not in named_genotypes.TEXTS:
         text = str(named_genotypes.read(spec))
         spec = f"genotype_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    return f"runs/{spec}_{_folder_name(config.dataset or 'cifar10')}"
+    return f"runs/{spec}_{folder_name(config.dataset or 'cifar10')}"
 
 
 def check(config):
@@ -150,7 +150,7 @@ def check(config):
             raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")
     if config.drop_path_prob >= 1:
         raise ConfigError(f"--drop_path_prob={config.drop_path_prob} must be less than 1")
-    if config.name != _folder_name(config.name):
+    if config.name != folder_name(config.name):
         raise ConfigError(f"--name={config.name} must consist of letters, digits, '.', '-' and '_'")
     return config
 
@@ -169,5 +169,6 @@ def _genotype(config, run_dir):
     return str(named_genotypes.read(str(path)))
 
 
-def _folder_name(text):
+def folder_name(text):
+    """A text with everything but letters, digits, '.', '-' and '_' as '-'."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-")

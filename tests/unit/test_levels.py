@@ -39,6 +39,7 @@ HELPERS = {
     "datasets": ("augment", "tfds"),
     "analysis": (
         "cell_graph",
+        "csv_table",
         "spectrum",
     ),
     "methods": ("tracker", "strengths"),
@@ -62,6 +63,8 @@ PLAIN = (
     "methods",
     "run_dir",
     "config",
+    "analysis.csv_table",
+    "analysis.regret",
 )
 TENSORFLOW = ("tensorflow", "tensorflow_datasets", "keras")
 
@@ -165,7 +168,7 @@ def reaching_tensorflow(sources):
     return sorted(
         f"{module} imports TensorFlow through {through}"
         for module in sources
-        if module.split(".")[0] in PLAIN
+        if any(_is_in(module, plain) for plain in PLAIN)
         for through in heavy & _reachable(module, graph)
     )
 
