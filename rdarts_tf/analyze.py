@@ -213,6 +213,8 @@ def _regret_rows(table, path):
 
     run_dir = RunDir(path)
     rows = run_dir.read_metrics()
+    if (run_dir.path / "runs").is_dir():
+        raise UserError(f"run {path} selects among several searches; give those in {path}/runs")
     if not rows:
         raise UserError(f"run {path} has no finished epoch; go on with the search")
     return regret.run_rows(table, rows, run_dir.read_alphas())

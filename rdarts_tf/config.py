@@ -6,6 +6,7 @@ defaults follow the paper.
 
 import dataclasses
 import math
+import shlex
 import sys
 
 from absl import app, flags
@@ -211,9 +212,9 @@ class SearchConfig(RunConfig, ExecutorConfig):
         pools = any("max_pool_3x3" in names for rows in space.primitives.values() for names in rows)
         return gpus > 0 and not (pools and self.alpha_step == "exact")
 
-    def default_run_dir(self):
+    def default_run_dir(self, folder="runs"):
         name = f"{self.space}_{self.dataset}_{self.method}_s{self.seed}"
-        return "runs/" + "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
+        return f"{folder}/" + "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,29 +273,31 @@ class ExportConfig:
     input_channels: int = option(64, "of both inputs of --what=cell", low=1)
 
 
-def define_flags(config_class, *, in_run_dir):
+def define_flags(config_class, *, in_run_dir, flag_values=flags.FLAGS):
     """Defines one flag per field of a configuration.
 
     Args:
         in_run_dir: define the flags of the run directory, too.
+        flag_values: absl FlagValues that receive them.
     """
+    own = {"flag_values": flag_values}
     for field in dataclasses.fields(config_class):
         text, low, high = (field.metadata.get(key) for key in ("help", "low", "high"))
         bounds = {"lower_bound": low, "upper_bound": high}
         kind = field.type if isinstance(field.type, type) else str
         if "choices" in field.metadata:
-            flags.DEFINE_enum(field.name, field.default, field.metadata["choices"], text)
+            flags.DEFINE_enum(field.name, field.default, field.metadata["choices"], text, **own)
         elif kind is bool:
-            flags.DEFINE_bool(field.name, field.default, text)
+            flags.DEFINE_bool(field.name, field.default, text, **own)
         elif kind is int or field.type == int | None:
-            flags.DEFINE_integer(field.name, field.default, text, **bounds)
+            flags.DEFINE_integer(field.name, field.default, text, **bounds, **own)
         elif kind is float or field.type == float | None:
-            flags.DEFINE_float(field.name, field.default, text, **bounds)
+            flags.DEFINE_float(field.name, field.default, text, **bounds, **own)
         else:
-            flags.DEFINE_string(field.name, field.default, text + _available(field.name))
+            flags.DEFINE_string(field.name, field.default, text + _available(field.name), **own)
     if in_run_dir:
-        flags.DEFINE_string("run_dir", None, config_class.RUN_DIR)
-        flags.DEFINE_bool("overwrite", False, "start anew in a run directory that is in use")
+        flags.DEFINE_string("run_dir", None, config_class.RUN_DIR, **own)
+        flags.DEFINE_bool("overwrite", False, "start anew in a run directory that is in use", **own)
 
 
 def run(main, config_class, *, in_run_dir=True):
@@ -319,10 +322,33 @@ def run(main, config_class, *, in_run_dir=True):
     app.run(lambda argv: sys.exit(main(argv)), flags_parser=parse)
 
 
-def from_flags(config_class):
+def from_flags(config_class, flag_values=flags.FLAGS):
     """The configuration that the parsed flags give, see `check`."""
     names = [field.name for field in dataclasses.fields(config_class)]
-    return config_class(**{name: flags.FLAGS[name].value for name in names})
+    return config_class(**{name: flag_values[name].value for name in names})
+
+
+def parse(config_class, arguments):
+    """What a command line gives, without touching the flags of this process.
+
+    Args:
+        config_class: of a command that works in a run directory.
+        arguments: texts, without the name of the command.
+    Returns:
+        (configuration, {"run_dir": path or None, "overwrite": bool}).
+    Raises:
+        ConfigError: the command would not accept it.
+    """
+    values = flags.FlagValues()
+    define_flags(config_class, in_run_dir=True, flag_values=values)
+    try:
+        rest = values(["", *arguments])[1:]
+    except flags.Error as error:
+        raise ConfigError(f"{shlex.join(arguments)}: {error}") from error
+    if rest:
+        raise ConfigError(f"unexpected argument {rest[0]!r}; flags look like --epochs=20")
+    given = {name: values[name].value for name in ("run_dir", "overwrite")}
+    return from_flags(config_class, values), given
 
 
 def search_config(recorded):

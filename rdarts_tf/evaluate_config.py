@@ -93,17 +93,20 @@ def resolve(config, run_dir):
     """
     searched = (run_dir and run_dir.read_json("config.json")) or {}
     dataset = config.dataset or searched.get("dataset") or "cifar10"
-    preset = config.preset
-    if preset == "auto":
-        preset = "paper" if dataset in PAPER_DATASETS else "small"
-    defaults = paper(dataset, searched.get("space")) if preset == "paper" else small()
-    defaults |= {
+    defaults = preset(config.preset, dataset, searched.get("space")) | {
         "name": folder_name(dataset) + ("_search" if config.split == "search" else ""),
         "train_portion": searched.get("train_portion", 0.5),
     }
     given = {k: v for k, v in dataclasses.asdict(config).items() if v is not None}
     filled = defaults | given | {"genotype": _genotype(config, run_dir), "dataset": dataset}
     return check(dataclasses.replace(config, **filled))
+
+
+def preset(name, dataset, space):
+    """{field: value} of a --preset."""
+    if name == "auto":
+        name = "paper" if dataset in PAPER_DATASETS else "small"
+    return paper(dataset, space) if name == "paper" else small()
 
 
 def paper(dataset, space):

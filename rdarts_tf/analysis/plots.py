@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
 
 from rdarts_tf.analysis import cell_graph, spectrum
 
@@ -160,9 +161,12 @@ def regrets(lines, *, title):
         for axes, values in zip(panels, (line.regret, line.validation_error), strict=True):
             mean, low, high = 100 * values.T  # [3, E] in percent
             axes.fill_between(line.epochs, low, high, color=color, alpha=0.2, linewidth=0)
-            axes.plot(line.epochs, mean, ".-", color=color, label=f"{label} ({line.runs})")
+            axes.plot(
+                line.epochs, mean, ".-", color=color, label=f"{label} ({line.runs})", clip_on=False
+            )
     panels[0].set(ylabel="test regret (%)")
     panels[1].set(ylabel="one-shot validation error (%)", xlabel="epoch")
+    panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].legend(fontsize=8)
     for axes in panels:
         axes.set_ylim(bottom=0)

@@ -22,11 +22,11 @@ ROWS = (
     ("3", ("networks", "methods", "tasks", "datasets")),
     ("3", ("analysis",)),
     ("4", ("config", "run_dir", "distribution", "progress", "summaries")),
-    ("4", ("evaluate_config", "weight_training", "epochs")),
+    ("4", ("evaluate_config", "sweep_config", "weight_training", "epochs")),
     ("4", ("training",)),
     ("4", ("curvature",)),
     ("4", ("loop", "retraining", "executor")),
-    ("4", ("selection",)),
+    ("4", ("selection", "exhaustive")),
     ("4", ("retraining_loop",)),
     ("4", ("serving", "exporting")),
     ("5", COMMANDS),
@@ -65,6 +65,9 @@ PLAIN = (
     "config",
     "analysis.csv_table",
     "analysis.regret",
+    "executor",
+    "exhaustive",
+    "sweep",
 )
 TENSORFLOW = ("tensorflow", "tensorflow_datasets", "keras")
 
