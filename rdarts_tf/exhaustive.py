@@ -34,7 +34,7 @@ class Exhaustive:
             )
         # Those of the cells that a search on the space finds; evaluate does not know the space.
         sizes = evaluate_config.preset(given.preset, dataset, self.space.name)
-        self.changes = {"dataset": dataset, "seeds": seeds or given.seeds}
+        self.changes = {"dataset": dataset, "seeds": given.seeds if seeds is None else seeds}
         for name in ("layers", "init_channels"):
             self.changes[name] = getattr(given, name) or sizes[name]
         self.given, self.common = dataclasses.replace(given, **self.changes), common

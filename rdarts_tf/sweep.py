@@ -61,7 +61,7 @@ def _task(flags, config):
     searched, own = config_lib.parse(config_lib.SearchConfig, flags)
     config_lib.check(searched)
     _refuse_overwrite(own)
-    folder = own["run_dir"] or searched.default_run_dir(config.out)
+    folder = pathlib.Path(own["run_dir"] or searched.default_run_dir(config.out))
     recorded = RunDir(folder).read_json("config.json")
     if recorded and (differing := config_lib.differences(searched, recorded)):
         raise UserError(
@@ -72,7 +72,7 @@ def _task(flags, config):
     if config.evaluate:
         arguments = _checked_evaluation(config, searched)
         commands.append(("-m", "rdarts_tf.evaluate", *arguments, f"--run_dir={folder}"))
-    return executor.Task(folder, tuple(commands), pathlib.Path(folder))
+    return executor.Task(str(folder), tuple(commands), folder)
 
 
 def _checked_evaluation(config, searched):

@@ -156,15 +156,18 @@ def genotypes_of_run(space, rows, alphas):
 
     Args:
         rows: content of metrics.jsonl; text "genotype" where the method gives it, which may be None.
-        alphas: {cell type: [epochs, E, K]}, of which the others are derived.
+        alphas: {cell type: [epochs, E, K]}, of which the others are derived; a killed search may lack
+            the last epoch.
     Raises:
         UserError: a text is no genotype.
     """
-    found = []
+    found, num_known = [], min((len(a) for a in alphas.values()), default=0)
     for index, recorded in enumerate(rows):
         if "genotype" in recorded:
             text = recorded["genotype"]
             found.append(None if text is None else genotypes.parse(text))
+        elif index >= num_known:
+            found.append(None)
         else:
             weights = {t: special.softmax(a[index], axis=-1) for t, a in alphas.items()}
             found.append(genotypes.derive(space, weights))

@@ -48,7 +48,7 @@ def sentence(stderr):
 
 # The grid.
 def test_the_grid_has_every_combination(command, started):
-    grid = ("--space=s1,s2", "--dataset=digits", "--seeds=1,2,3", "--out=all")
+    grid = ("--space=s1,s2", "--dataset=digits", "--seeds=1,2,3", "--out=all/")
     method = "--method=darts, darts_es(window=5, factor=1.3)"
     code, _, stderr = command(*grid, method, "--executor=local", "--", "--epochs=20", "--layers=3")
     assert code == 0, stderr
@@ -163,6 +163,7 @@ def test_a_dry_run_prints_what_can_be_pasted(command, started, tmp_path):
         (["--exhaustive", "--space=s5", "--", "--dataset=svhn"], ["--dataset", "before --"]),
         (["--exhaustive", "--space=s5", "--", "--arch_learning_rate=1"], ["arch_learning_rate"]),
         (["--exhaustive", "--space=s5", "--seeds=1,1"], ["--seeds=1,1"]),
+        (["--exhaustive", "--space=s5", "--seeds="], ["--seeds="]),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_started(

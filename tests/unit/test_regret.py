@@ -175,9 +175,10 @@ def test_the_architecture_of_each_epoch():
     alphas = [one_hot(SEP, SKIP, POOL, SEP), one_hot(SEP, SEP, SEP, SEP), one_hot(*[POOL] * 4)]
     stacked = {t: np.stack([each[t] for each in alphas]) for t in SPACE.cell_types}
     rows = [{"epoch": 0}, {"epoch": 1, "genotype": None}, {"epoch": 2, "genotype": str(GIVEN)}]
+    rows.append({"epoch": 3})  # killed before its alphas were written
     found = regret.genotypes_of_run(SPACE, rows, stacked)
     assert choice_of(SPACE, found[0]) == {"normal": (SEP, SKIP), "reduce": (POOL, SEP)}
-    assert found[1:] == [None, GIVEN]
+    assert found[1:] == [None, GIVEN, None]
 
 
 GIVEN = genotype(SKIP, SKIP, SKIP, POOL)
