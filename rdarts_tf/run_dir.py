@@ -25,7 +25,7 @@ _LOCK_SECONDS = 10.0  # a killed process takes a moment to end
 _CHECKPOINT = re.compile(r"epoch_(\d+)_step_(\d+)\.npz")
 
 
-_LOCKS = {}  # {path: open file} of this process
+_LOCKS = {}  # {path: file descriptor}, open as long as this process lives
 
 
 class RunDirError(UserError):
@@ -66,15 +66,16 @@ class RunDir:
 
     def _lock(self):
         """Keeps other processes out for as long as this one lives."""
-        path, give_up = (self.path / ".lock").resolve(), time.monotonic() + _LOCK_SECONDS
+        path, give_up = self.path.resolve(), time.monotonic() + _LOCK_SECONDS
         if path in _LOCKS:
             return
-        _LOCKS[path] = open(path, "w")  # noqa: SIM115 - closing it would release the lock
+        _LOCKS[path] = os.open(path, os.O_RDONLY)  # the directory itself: no file is left behind
         while True:
             try:
-                return fcntl.lockf(_LOCKS[path], fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError) as error:
+                return fcntl.flock(_LOCKS[path], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
                 if time.monotonic() > give_up:
+                    os.close(_LOCKS.pop(path))
                     raise RunDirError(
                         f"another process works in {self.path}; wait for its end, or choose another "
                         "--run_dir"
