@@ -105,7 +105,7 @@ CHECKS = {
     "cutout": lambda seen: (
         seen.run._augmentation(CUTOUT).cutout_length == 0
     ),  # in spite of drop path
-    "cutout_length": lambda seen: seen.with_cutout.cutout_length == 6,
+    "cutout_length": lambda seen: seen.cutout_length == 6,
     "strategy": lambda seen: seen.strategies == ["one"],
     "sync_batch_norm": lambda seen: seen.run.net.cells[1].preprocess0.bn.synchronized,
     "checkpoint_every": lambda seen: seen.saved == [2, 3],  # the last epoch in any case
@@ -151,16 +151,14 @@ def _search(folder):
         run_dir.create()
         run = loop.SearchRun(settings, run_dir, say=lambda line: None)
         run.run()
-        run.config = dataclasses.replace(settings, cutout="true")
-        with_cutout = run._augmentation(CUTOUT)
-        run.config = settings
+        with_cutout = dataclasses.replace(settings, cutout="true")
         return types.SimpleNamespace(
             settings=settings,
             run=run,
             rows=run_dir.read_metrics(),
             blocks=blocks,
             strategies=strategies,
-            with_cutout=with_cutout,
+            cutout_length=loop.cutout_length(with_cutout, run.dataset),
             saved=saved,
             checkpoints=[position for position, _ in run_dir.list_checkpoints()],
         )
