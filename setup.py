@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "rdarts_tf/__init__.py").read_text())[1]
 NOTEBOOKS = ["ipykernel>=7,<8", "nbclient>=0.10,<1", "nbformat>=5.10,<6"]
+RAY = ["ray>=2.60,<3"]
 
 setup(
     name="rdarts-tf",
@@ -37,6 +38,7 @@ setup(
         "cuda": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "notebooks": NOTEBOOKS,
         "onnx": ["onnx>=1.23,<2", "onnxruntime>=1.32,<2", "tf2onnx>=1.17,<1.18"],
-        "test": ["pytest>=9.0,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17.6,<0.18", *NOTEBOOKS],
+        "ray": RAY,
+        "test": ["pytest>=9.0,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17.6,<0.18", *NOTEBOOKS, *RAY],
     },
 )

@@ -5,18 +5,21 @@ figures and a table. Beside run directories it takes the authors' CSV of eigenva
 --what=spectrum: the full Hessian of every checkpoint that a run kept, computed anew: its eigenvalues.
 --what=discretization: loss and accuracy of the one-shot model at every checkpoint that a run kept, and
 with the architecture made discrete, same weights.
+--what=regret: in a space whose architectures were all trained (s5), the test error of the architecture of
+each epoch less that of the best one, beside the validation error of the one-shot model.
 """
 
-import csv
 import dataclasses
-import io
 import math
 import pathlib
+import shlex
 import sys
 
 from rdarts_tf import config as config_lib
-from rdarts_tf.analysis import trajectory
+from rdarts_tf import genotype
+from rdarts_tf.analysis import csv_table, trajectory
 from rdarts_tf.errors import UserError
+from rdarts_tf.evaluate_config import folder_name
 from rdarts_tf.run_dir import RunDir, load_npz, write_files
 
 
@@ -45,7 +48,7 @@ def trajectories(config, paths):
         panels = trajectory.panels(pair for pair in curves if pair[0].figure == figure)
         drawn = plots.trajectories(panels, title=figure.replace("_", " "))
         yield f"{'_'.join(filter(None, ('trajectory', figure)))}.png", plots.to_png(drawn)
-    yield "trajectory.csv", _table(trajectory.rows(curves))
+    yield "trajectory.csv", csv_table.to_bytes(trajectory.rows(curves))
 
 
 def spectra(config, paths):
@@ -56,12 +59,43 @@ def spectra(config, paths):
     for name in dict.fromkeys(name for name, *_ in found):
         values = {epoch: values for run, epoch, values in found if run == name}
         yield f"spectrum_{name}.png", plots.to_png(plots.spectra(values, title=name))
-    yield "spectrum.csv", _table([row for each in found for row in spectrum.rows(*each)])
+    yield (
+        "spectrum.csv",
+        csv_table.to_bytes([row for each in found for row in spectrum.rows(*each)]),
+    )
 
 
 def discretizations(config, paths):
     """Yields discretization.csv, a row for each checkpoint."""
-    yield "discretization.csv", _table([row for path in paths for row in _discretized(path)])
+    yield (
+        "discretization.csv",
+        csv_table.to_bytes([row for path in paths for row in _discretized(path)]),
+    )
+
+
+def regrets(config, paths):
+    """Yields (file name, content): regret.png with a line for runs of different seeds, regret.csv."""
+    from rdarts_tf.analysis import plots, regret
+
+    settings = [_recorded(path) for path in paths]
+    table = _regret_table(config, settings)
+    labels = regret.labels([_without_free(each) for each in settings])
+    _check_seeds(paths, labels, settings)
+    rows = [_regret_rows(table, path) for path in paths]
+    lines = {
+        label: regret.line([rows[k] for k, other in enumerate(labels) if other == label])
+        for label in dict.fromkeys(labels)
+    }
+    for label, line in lines.items():
+        print(regret.told(label, line))
+    title = f"{settings[0]['space']} on {settings[0]['dataset']}"
+    yield "regret.png", plots.to_png(plots.regrets(lines, title=title))
+    names = [
+        {"label": label, "seed": each["seed"], "run": pathlib.Path(path).resolve().name}
+        for label, each, path in zip(labels, settings, paths, strict=True)
+    ]
+    every = [name | row for name, run in zip(names, rows, strict=True) for row in run]
+    yield "regret.csv", csv_table.to_bytes(every)
 
 
 def _hessians(path):
@@ -133,7 +167,57 @@ ANALYSES = {
     "trajectory": trajectories,
     "spectrum": spectra,
     "discretization": discretizations,
+    "regret": regrets,
 }
+
+
+def _regret_table(config, settings):
+    """The regret.Table of the space and data set of all runs."""
+    from rdarts_tf.analysis import regret
+
+    pairs = sorted({(each["space"], each["dataset"]) for each in settings})
+    if len(pairs) > 1:
+        (space, dataset), (other, on) = pairs[:2]
+        raise UserError(
+            f"runs of {space} on {dataset} and of {other} on {on} have no table in common; give runs "
+            "of one space and data set"
+        )
+    space, dataset = pairs[0]
+    found = config_lib.search_config(settings[0]).make_space()
+    genotype.check_keeps_all_edges(found)
+    path = config.table or regret.SHIPPED / f"{folder_name(f'{space}_{dataset}')}.csv"
+    if not config.table and not path.exists():
+        raise UserError(
+            f"no table of {space} on {dataset} comes along; make one by python -m rdarts_tf.sweep "
+            f"--space={space} --dataset={shlex.quote(dataset)} --exhaustive and give it by --table"
+        )
+    return regret.read_table(path, found)
+
+
+def _without_free(recorded):
+    """What determines the result of a run."""
+    return {name: value for name, value in recorded.items() if name not in config_lib.FREE}
+
+
+def _check_seeds(paths, labels, settings):
+    """Raises UserError when runs of one line have the same seed."""
+    seen = {}
+    for path, label, each in zip(paths, labels, settings, strict=True):
+        if (other := seen.get((label, each["seed"]))) is not None:
+            raise UserError(f"{other} and {path} are the same search, seed included; leave one out")
+        seen[label, each["seed"]] = path
+
+
+def _regret_rows(table, path):
+    from rdarts_tf.analysis import regret
+
+    run_dir = RunDir(path)
+    rows = run_dir.read_metrics()
+    if (run_dir.path / "runs").is_dir():
+        raise UserError(f"run {path} selects among several searches; give those in {path}/runs")
+    if not rows:
+        raise UserError(f"run {path} has no finished epoch; go on with the search")
+    return regret.run_rows(table, rows, run_dir.read_alphas())
 
 
 def _trajectories(config, path):
@@ -167,16 +251,6 @@ def _curve(found, spec):
 
 def _method(spec):
     return config_lib.SearchConfig(method=spec).make_method()
-
-
-def _table(rows):
-    """Dicts as the bytes of a CSV file; columns in the order in which they occur first."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue().encode()
 
 
 def _default_out(paths):

@@ -6,6 +6,7 @@ defaults follow the paper.
 
 import dataclasses
 import math
+import shlex
 import sys
 
 from absl import app, flags
@@ -16,6 +17,7 @@ from rdarts_tf.errors import UserError
 # Fields that do not change what a run computes: a run may be resumed with other values.
 FREE = ("data_dir", "checkpoint_every", "keep_checkpoints", "strategy", "jit_compile")
 FREE += ("name", "preset", "seeds")  # of an evaluation
+FREE += ("executor", "address", "cpus_per_run", "gpus_per_run")
 
 
 class ConfigError(UserError):
@@ -76,7 +78,24 @@ class RunConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchConfig(RunConfig):
+class ExecutorConfig:
+    """Where the runs of a command that starts several are executed."""
+
+    executor: str = option(
+        "auto",
+        "of several runs: ray, at the same time; local, one after the other; auto: ray if it is "
+        "installed",
+        choices=("auto", "ray", "local"),
+    )
+    address: str | None = option(None, "of a running Ray cluster; default: this machine alone")
+    cpus_per_run: int | None = option(
+        None, "cores of a run; default: those of this machine, shared by the runs", low=1
+    )
+    gpus_per_run: float | None = option(None, "GPUs of a run; default: 1 if there are any", low=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig(RunConfig, ExecutorConfig):
     """Everything that determines a search."""
 
     RUN_DIR = "default runs/<space>_<dataset>_<method>_s<seed>"
@@ -124,7 +143,9 @@ class SearchConfig(RunConfig):
     cutout: str = option(
         "auto", "auto: if and only if there is drop path", choices=("auto", "true", "false")
     )
-    cutout_length: int = option(16, "side of the square, in pixels", low=1)
+    cutout_length: int | None = option(
+        None, "side of the square in pixels; default: 16, at most half the image", low=1
+    )
     cutout_prob: float = option(1.0, "probability of cutout", low=0.0, high=1.0)
     cutout_ramp: bool = option(
         False, "raise the cutout probability linearly from 0, which the authors' code only prints"
@@ -148,6 +169,15 @@ class SearchConfig(RunConfig):
     continue_after_stop: bool = option(
         False, "go on to the last epoch where darts_es stops; its result stays that of the stop"
     )
+
+    # Selection among several searches.
+    select_epochs: int = option(
+        100, "epochs of the training that scores each cell of a method that selects", low=1
+    )
+    select_layers: int | None = option(
+        None, "cells of that network; default: as python -m rdarts_tf.evaluate", low=1
+    )
+    select_channels: int | None = option(None, "its channels, even; default likewise", low=2)
 
     @property
     def use_cutout(self):
@@ -182,9 +212,9 @@ class SearchConfig(RunConfig):
         pools = any("max_pool_3x3" in names for rows in space.primitives.values() for names in rows)
         return gpus > 0 and not (pools and self.alpha_step == "exact")
 
-    def default_run_dir(self):
+    def default_run_dir(self, folder="runs"):
         name = f"{self.space}_{self.dataset}_{self.method}_s{self.seed}"
-        return "runs/" + "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
+        return f"{folder}/" + "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,6 +227,11 @@ class AnalyzeConfig:
     )
     method: str | None = option(
         None, "whose stop rule is applied; default the run's own, else darts_es"
+    )
+    table: str | None = option(
+        None,
+        "of --what=regret: CSV file that rdarts_tf.sweep --exhaustive wrote; default: one that comes "
+        "along",
     )
 
 
@@ -247,29 +282,31 @@ class ExportConfig:
     input_channels: int = option(64, "of both inputs of --what=cell", low=1)
 
 
-def define_flags(config_class, *, in_run_dir):
+def define_flags(config_class, *, in_run_dir, flag_values=flags.FLAGS):
     """Defines one flag per field of a configuration.
 
     Args:
         in_run_dir: define the flags of the run directory, too.
+        flag_values: absl FlagValues that receive them.
     """
+    own = {"flag_values": flag_values}
     for field in dataclasses.fields(config_class):
         text, low, high = (field.metadata.get(key) for key in ("help", "low", "high"))
         bounds = {"lower_bound": low, "upper_bound": high}
         kind = field.type if isinstance(field.type, type) else str
         if "choices" in field.metadata:
-            flags.DEFINE_enum(field.name, field.default, field.metadata["choices"], text)
+            flags.DEFINE_enum(field.name, field.default, field.metadata["choices"], text, **own)
         elif kind is bool:
-            flags.DEFINE_bool(field.name, field.default, text)
+            flags.DEFINE_bool(field.name, field.default, text, **own)
         elif kind is int or field.type == int | None:
-            flags.DEFINE_integer(field.name, field.default, text, **bounds)
+            flags.DEFINE_integer(field.name, field.default, text, **bounds, **own)
         elif kind is float or field.type == float | None:
-            flags.DEFINE_float(field.name, field.default, text, **bounds)
+            flags.DEFINE_float(field.name, field.default, text, **bounds, **own)
         else:
-            flags.DEFINE_string(field.name, field.default, text + _available(field.name))
+            flags.DEFINE_string(field.name, field.default, text + _available(field.name), **own)
     if in_run_dir:
-        flags.DEFINE_string("run_dir", None, config_class.RUN_DIR)
-        flags.DEFINE_bool("overwrite", False, "start anew in a run directory that is in use")
+        flags.DEFINE_string("run_dir", None, config_class.RUN_DIR, **own)
+        flags.DEFINE_bool("overwrite", False, "start anew in a run directory that is in use", **own)
 
 
 def run(main, config_class, *, in_run_dir=True):
@@ -294,10 +331,33 @@ def run(main, config_class, *, in_run_dir=True):
     app.run(lambda argv: sys.exit(main(argv)), flags_parser=parse)
 
 
-def from_flags(config_class):
+def from_flags(config_class, flag_values=flags.FLAGS):
     """The configuration that the parsed flags give, see `check`."""
     names = [field.name for field in dataclasses.fields(config_class)]
-    return config_class(**{name: flags.FLAGS[name].value for name in names})
+    return config_class(**{name: flag_values[name].value for name in names})
+
+
+def parse(config_class, arguments):
+    """What a command line gives, without touching the flags of this process.
+
+    Args:
+        config_class: of a command that works in a run directory.
+        arguments: texts, without the name of the command.
+    Returns:
+        (configuration, {"run_dir": path or None, "overwrite": bool}).
+    Raises:
+        ConfigError: the command would not accept it.
+    """
+    values = flags.FlagValues()
+    define_flags(config_class, in_run_dir=True, flag_values=values)
+    try:
+        rest = values(["", *arguments])[1:]
+    except flags.Error as error:
+        raise ConfigError(f"{shlex.join(arguments)}: {error}") from error
+    if rest:
+        raise ConfigError(f"unexpected argument {rest[0]!r}; flags look like --epochs=20")
+    given = {name: values[name].value for name in ("run_dir", "overwrite")}
+    return from_flags(config_class, values), given
 
 
 def search_config(recorded):
@@ -318,11 +378,7 @@ def check(config):
     Raises:
         UserError: unknown plugin, odd channels, a value on the wrong side of a bound or not finite.
     """
-    if config.init_channels % 2:
-        raise ConfigError(
-            f"--init_channels={config.init_channels} is odd; skip connections of stride 2 halve it, "
-            f"take {config.init_channels + 1}"
-        )
+    check_even(config, "init_channels", "select_channels")
     check_finite(config)
     for name in ("learning_rate", "grad_clip", "finite_difference_radius", "hessian_tolerance"):
         if getattr(config, name) <= 0:
@@ -336,9 +392,43 @@ def check(config):
     config.make_space()
     method = config.make_method()
     method.check(config)
-    _check_curvature(config, method)
     _plugin("datasets", config.dataset, "load")
+    runs = pieces(config)
+    for run in runs.values():
+        check(run)
+    if not runs:
+        _check_curvature(config, method)
+        _check_unused(config)
     return config
+
+
+# What only methods that start several runs use.
+_EXECUTOR = tuple(field.name for field in dataclasses.fields(ExecutorConfig))
+_SELECTION = ("select_epochs", "select_layers", "select_channels")
+
+
+def pieces(config):
+    """{name: SearchConfig} of the searches that `config` starts; empty: it is one itself."""
+    return {name: _piece(run) for name, run in config.make_method().runs(config).items()}
+
+
+def _piece(config):
+    """Without the flags that a search which starts no others has no use for."""
+    unused = _EXECUTOR if config.make_method().runs(config) else _EXECUTOR + _SELECTION
+    return dataclasses.replace(config, **{name: _default(config, name) for name in unused})
+
+
+def _check_unused(config):
+    for name in _EXECUTOR + _SELECTION:
+        if getattr(config, name) != _default(config, name):
+            raise ConfigError(
+                f"--{name} needs a method that starts several searches, such as rdarts_l2, not "
+                f"{config.method}"
+            )
+
+
+def _default(config, name):
+    return type(config).__dataclass_fields__[name].default
 
 
 def _check_curvature(config, method):
@@ -359,11 +449,32 @@ def _check_curvature(config, method):
         )
 
 
+def check_even(config, *names):
+    """Raises ConfigError where a number of channels is odd; None passes."""
+    for name in names:
+        if (channels := getattr(config, name)) and channels % 2:
+            raise ConfigError(
+                f"--{name}={channels} is odd; skip connections of stride 2 halve it, take "
+                f"{channels + 1}"
+            )
+
+
 def check_finite(config):
     """Raises ConfigError when a value is infinite or no number."""
     for name, value in dataclasses.asdict(config).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"--{name}={value} is no finite number")
+
+
+def to_argv(config):
+    """The flags that give `config`, those at their defaults left out."""
+    values = dataclasses.asdict(config).items()
+    return argv({name: value for name, value in values if value != _default(config, name)})
+
+
+def argv(values):
+    """("--name=value", ...) of a dict; None is left out."""
+    return tuple(f"--{name}={_text(value)}" for name, value in values.items() if value is not None)
 
 
 def to_flags(config):

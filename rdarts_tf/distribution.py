@@ -16,6 +16,12 @@ def configure_runtime():
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
+def hide_gpus():
+    """Leaves the GPUs to other processes; call it before TensorFlow does anything."""
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.set_visible_devices([], "GPU")
+
+
 def make_strategy(name):
     """The strategy that `--strategy` names.
 

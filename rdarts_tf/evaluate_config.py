@@ -5,7 +5,7 @@ import hashlib
 import re
 
 from rdarts_tf import named_genotypes, registry
-from rdarts_tf.config import ConfigError, RunConfig, check_finite, option
+from rdarts_tf.config import ConfigError, RunConfig, check_even, check_finite, option
 
 PAPER_DATASETS = ("cifar10", "cifar100", "svhn")
 
@@ -93,17 +93,20 @@ def resolve(config, run_dir):
     """
     searched = (run_dir and run_dir.read_json("config.json")) or {}
     dataset = config.dataset or searched.get("dataset") or "cifar10"
-    preset = config.preset
-    if preset == "auto":
-        preset = "paper" if dataset in PAPER_DATASETS else "small"
-    defaults = paper(dataset, searched.get("space")) if preset == "paper" else small()
-    defaults |= {
-        "name": _folder_name(dataset) + ("_search" if config.split == "search" else ""),
+    defaults = preset(config.preset, dataset, searched.get("space")) | {
+        "name": folder_name(dataset) + ("_search" if config.split == "search" else ""),
         "train_portion": searched.get("train_portion", 0.5),
     }
     given = {k: v for k, v in dataclasses.asdict(config).items() if v is not None}
     filled = defaults | given | {"genotype": _genotype(config, run_dir), "dataset": dataset}
     return check(dataclasses.replace(config, **filled))
+
+
+def preset(name, dataset, space):
+    """{field: value} of a --preset."""
+    if name == "auto":
+        name = "paper" if dataset in PAPER_DATASETS else "small"
+    return paper(dataset, space) if name == "paper" else small()
 
 
 def paper(dataset, space):
@@ -132,7 +135,7 @@ def default_run_dir(config):
     if spec not in named_genotypes.TEXTS:
         text = str(named_genotypes.read(spec))
         spec = f"genotype_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    return f"runs/{spec}_{_folder_name(config.dataset or 'cifar10')}"
+    return f"runs/{spec}_{folder_name(config.dataset or 'cifar10')}"
 
 
 def check(config):
@@ -144,17 +147,13 @@ def check(config):
     config.seed_list()
     check_finite(config)
     registry.load("datasets", config.dataset)
-    if config.init_channels % 2:
-        raise ConfigError(
-            f"--init_channels={config.init_channels} is odd; skip connections of stride 2 halve it, "
-            f"take {config.init_channels + 1}"
-        )
+    check_even(config, "init_channels")
     for name in ("learning_rate", "grad_clip"):
         if getattr(config, name) <= 0:
             raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")
     if config.drop_path_prob >= 1:
         raise ConfigError(f"--drop_path_prob={config.drop_path_prob} must be less than 1")
-    if config.name != _folder_name(config.name):
+    if config.name != folder_name(config.name):
         raise ConfigError(f"--name={config.name} must consist of letters, digits, '.', '-' and '_'")
     return config
 
@@ -173,5 +172,6 @@ def _genotype(config, run_dir):
     return str(named_genotypes.read(str(path)))
 
 
-def _folder_name(text):
+def folder_name(text):
+    """A text with everything but letters, digits, '.', '-' and '_' as '-'."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-")

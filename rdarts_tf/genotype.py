@@ -94,6 +94,54 @@ def _strongest(space, cell_type, weights, node):
     return [(name, state) for _, name, state in candidates[:2]]
 
 
+def of_choice(space, choice):
+    """The genotype with one given primitive on every edge.
+
+    Args:
+        space: spaces.base.Space whose nodes keep all their edges, such as `s5`.
+        choice: {cell type: one primitive per edge}, as `space.architectures()` yields it.
+    Returns:
+        Genotype; the pairs of a node in the order of their states.
+    Raises:
+        UserError: the nodes of the space have more edges than they keep.
+    """
+    check_keeps_all_edges(space)
+    states = [state for _, state in space.edges]
+    cells = {t: tuple(zip(names, states, strict=True)) for t, names in choice.items()}
+    nodes = tuple(range(space.num_inputs, space.num_inputs + space.num_nodes))
+    return Genotype(cells, dict.fromkeys(cells, nodes))
+
+
+def choice_of(space, genotype):
+    """The inverse of `of_choice`; a genotype may give the pairs of a node in any order.
+
+    Raises:
+        UserError: the nodes of the space have more edges than they keep.
+        GenotypeError: the genotype is not of this space.
+    """
+    check_keeps_all_edges(space)
+    ordered = {
+        t: tuple(sorted(pairs, key=lambda pair: pair[1])) for t, pairs in genotype.cells.items()
+    }
+    choice = {t: tuple(name for name, _ in pairs) for t, pairs in ordered.items()}
+    offered = choice.keys() == space.primitives.keys() and all(
+        len(choice[t]) == len(by_edge) and all(map(tuple.__contains__, by_edge, choice[t]))
+        for t, by_edge in space.primitives.items()
+    )
+    if not offered or of_choice(space, choice) != Genotype(ordered, genotype.concat):
+        raise GenotypeError(f"space {space.name!r} has no architecture {genotype}")
+    return {t: choice[t] for t in space.cell_types}
+
+
+def check_keeps_all_edges(space):
+    """Raises UserError unless every choice of one primitive per edge is an architecture."""
+    if (space.num_nodes, space.num_inputs) != (1, 2):  # a node keeps two edges
+        raise UserError(
+            f"the nodes of space {space.name!r} keep some of their edges only, so its architectures "
+            "are no choices of one primitive per edge; take a space with one node, such as s5"
+        )
+
+
 def parse(text):
     """Reads the DARTS text form or JSON; nothing is evaluated.
 

@@ -33,20 +33,9 @@ class SearchRun(EpochRun):
         self.config, self.run_dir, self.say = config, run_dir, say
         self.method, self.space = config.make_method(), config.make_space()
         self.dataset = config.load_dataset()
-        self.train, self.valid = data.split_search(self.dataset, config.train_portion)
-        data.check_batch_size(config.batch_size, self.train, name="search training")
-        data.check_batch_size(config.batch_size, self.valid, name="search validation")
-        if config.use_cutout and config.cutout_length >= 2 * min(self.dataset.image_shape[:2]):
-            raise config_lib.ConfigError(
-                f"--cutout_length={config.cutout_length} always blanks images of "
-                f"{self.dataset.image_shape[0]}x{self.dataset.image_shape[1]}; take a smaller one"
-            )
+        self.train, self.valid = splits(config, self.dataset)
+        self.cutout_length = cutout_length(config, self.dataset)
         self.num_steps = data.num_steps(len(self.train), config.batch_size)
-        if config.hessian_batches > self.num_steps:
-            raise config_lib.ConfigError(
-                f"--hessian_batches={config.hessian_batches} but an epoch has {self.num_steps} steps; "
-                "take as many at most"
-            )
         distribution.configure_runtime()
         strategy = distribution.make_strategy(config.strategy)
         keras.utils.set_random_seed(config.seed)
@@ -304,13 +293,13 @@ class SearchRun(EpochRun):
         return f"back to the end of epoch {epoch}, {', '.join(changes)}"
 
     def _augmentation(self, regularization):
-        config, dataset = self.config, self.dataset
+        dataset = self.dataset
         return augment.Augmentation(
             dataset.mean,
             dataset.std,
             crop_padding=dataset.crop_padding,
             flip=dataset.flip,
-            cutout_length=config.cutout_length if config.use_cutout else 0,
+            cutout_length=self.cutout_length,
             cutout_probability=regularization.cutout_probability,
         )
 
@@ -358,6 +347,30 @@ class SearchRun(EpochRun):
     def _write_genotype(self, name, found):
         self.run_dir.write_text(f"{name}.txt", f"{found}\n")
         self.run_dir.write_text(f"{name}.json", found.to_json() + "\n")
+
+
+def splits(config, dataset):
+    """(training split, validation split) of a search, large enough for what it does with them.
+
+    Raises:
+        UserError.
+    """
+    train, valid = data.split_search(dataset, config.train_portion)
+    data.check_batch_size(config.batch_size, train, name="search training")
+    data.check_batch_size(config.batch_size, valid, name="search validation")
+    num_steps = data.num_steps(len(train), config.batch_size)
+    if config.hessian_batches > num_steps:
+        raise config_lib.ConfigError(
+            f"--hessian_batches={config.hessian_batches} but an epoch has {num_steps} steps; take as "
+            "many at most"
+        )
+    return train, valid
+
+
+def cutout_length(config, dataset):
+    """Side of cutout's square; 0 where there is none. Raises UserError if it blanks every image."""
+    side = augment.cutout_side(config.cutout_length, dataset.image_shape)
+    return side if config.use_cutout else 0
 
 
 def make_supernet(config, space, dataset):

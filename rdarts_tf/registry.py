@@ -37,7 +37,7 @@ def parse(spec):
     if not match:
         raise UserError(f"cannot read {spec!r}; write NAME or NAME(value, key=value)")
     args, kwargs = [], {}
-    for part in _split(match.group(2) or "", spec):
+    for part in split(match.group(2) or "", spec):
         key, equals, value = part.partition("=")
         key = key.strip()
         if not (equals and key.isidentifier()):
@@ -68,10 +68,13 @@ def load(kind, spec):
     return importlib.import_module(f"rdarts_tf.{kind}.{name}"), args, kwargs
 
 
-def _split(arguments, spec):
-    """Splits at commas outside brackets and quoted strings.
+def split(arguments, spec):
+    """Splits at commas outside brackets and quoted strings; `spec` is what errors show.
 
     A quote opens a string only where a value begins, so that `/data/tom's` needs no quotes.
+
+    Raises:
+        UserError: a bracket or quote is not closed.
     """
     parts, depth, quote, previous = [""], 0, "", ","
     for char in arguments:

@@ -7,13 +7,10 @@ import keras
 import tensorflow as tf
 
 from rdarts_tf import optimizers, retraining, summaries
-from rdarts_tf.config import ConfigError
 from rdarts_tf.datasets import augment
 from rdarts_tf.datasets import base as data
 from rdarts_tf.epochs import EpochRun
 from rdarts_tf.progress import Stop
-
-_MAX_CUTOUT = 16
 
 
 class RetrainingRun(EpochRun):
@@ -139,20 +136,12 @@ def make_augmentation(config, dataset):
     """Crop, flip and cutout as the data set and the configuration say.
 
     Raises:
-        ConfigError: a cutout that would blank every image.
+        UserError: a cutout that would blank every image.
     """
-    side, length = min(dataset.image_shape[:2]), config.cutout_length
-    if length is None:
-        length = min(_MAX_CUTOUT, side // 2)
-    if length >= 2 * side:
-        raise ConfigError(
-            f"--cutout_length={length} always blanks images of {dataset.image_shape[0]}x"
-            f"{dataset.image_shape[1]}; take a smaller one"
-        )
     return augment.Augmentation(
         dataset.mean,
         dataset.std,
         crop_padding=dataset.crop_padding,
         flip=dataset.flip,
-        cutout_length=length,
+        cutout_length=augment.cutout_side(config.cutout_length, dataset.image_shape),
     )

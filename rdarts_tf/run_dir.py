@@ -2,14 +2,17 @@
 
 config.json · flags.cfg · metrics.jsonl (a line an epoch) · alphas.npz ([epochs, E, K] per cell
 type) · hessian/epoch_*.npz · decisions.json (stops and rollbacks) · checkpoints/*.npz · tensorboard/
-· genotype.json · genotype.txt, and genotype_last_epoch.* where a method stopped at an earlier one
+· genotype.json · genotype.txt, and genotype_last_epoch.* where a method stopped at an earlier one.
+A run that selects among several searches: runs/<name> · selection.json · selection.txt
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import re
+import time
 import zipfile
 import zlib
 
@@ -18,7 +21,11 @@ import numpy as np
 from rdarts_tf.errors import UserError
 
 _UNREADABLE = (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError)
+_LOCK_SECONDS = 10.0  # a killed process takes a moment to end
 _CHECKPOINT = re.compile(r"epoch_(\d+)_step_(\d+)\.npz")
+
+
+_LOCKS = {}  # {path: file descriptor}, open as long as this process lives
 
 
 class RunDirError(UserError):
@@ -39,13 +46,14 @@ class RunDir:
         self.hessians = self.path / "hessian"
 
     def create(self):
-        """Makes the directory.
+        """Makes the directory and claims it for this process.
 
         Raises:
-            RunDirError: it cannot be made or written.
+            RunDirError: it cannot be made or written, or another process works in it.
         """
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self._lock()
             for unfinished in (*self.path.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")):
                 unfinished.unlink()
             probe = self.path / f".write_test_{os.getpid()}"
@@ -55,6 +63,26 @@ class RunDir:
             raise RunDirError(
                 f"cannot write to run directory {self.path}: {error.strerror}; choose another --run_dir"
             ) from error
+
+    def _lock(self):
+        """Keeps other processes out for as long as this one lives."""
+        path, give_up = self.path.resolve(), time.monotonic() + _LOCK_SECONDS
+        if path in _LOCKS:
+            return
+        _LOCKS[path] = os.open(path, os.O_RDONLY)  # the directory itself: no file is left behind
+        while True:
+            try:
+                return fcntl.flock(_LOCKS[path], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > give_up:
+                    os.close(_LOCKS.pop(path))
+                    raise RunDirError(
+                        f"another process works in {self.path}; wait for its end, or choose another "
+                        "--run_dir"
+                    ) from error
+                time.sleep(0.2)
+            except OSError:
+                return  # a file system without locks
 
     def write_json(self, name, value):
         self.write_text(name, json.dumps(value, indent=1) + "\n")
@@ -163,7 +191,7 @@ class RunDir:
     def clear(self):
         """Deletes what a training writes; other files stay."""
         names = ("config.json", "flags.cfg", "metrics.jsonl", "alphas.npz", "decisions.json")
-        for name in (*names, "result.json"):
+        for name in (*names, "result.json", "selection.json", "selection.txt"):
             (self.path / name).unlink(missing_ok=True)
         for path in [*self.path.glob("genotype*.*"), *self.hessians.glob("epoch_*.npz")]:
             path.unlink()

@@ -79,13 +79,18 @@ class Record:
     @property
     def selects(self):
         """Whether its result is chosen among other runs."""
-        return bool(self.selection) or registry.parse(self.config["method"])[0] in _SELECTING
+        return (
+            bool(self.selection or self.parts)
+            or registry.parse(self.config["method"])[0] in _SELECTING
+        )
 
     @property
     def method(self):
         """Name of the method without arguments; of best_of, that of the method it repeats."""
-        name, args, _ = registry.parse(self.config["method"])
-        return registry.parse(args[0])[0] if name == "best_of" and args else name
+        name, args, kwargs = registry.parse(self.config["method"])
+        if name != "best_of":
+            return name
+        return registry.parse((*args, kwargs.get("method", "darts"))[0])[0]
 
     @property
     def stop_epoch(self):

@@ -39,15 +39,17 @@ def _is_finished(config, run_dir):
 
 
 def _search(config, run_dir, *, overwrite):
-    from rdarts_tf import epochs, loop  # not earlier: TensorFlow takes seconds to load
+    # Not earlier: TensorFlow takes seconds to load.
+    from rdarts_tf import epochs, executor, loop, selection
 
     run_dir.create()
+    run = selection.SelectionRun if config_lib.pieces(config) else loop.SearchRun
     try:
-        loop.SearchRun(config, run_dir).run(overwrite=overwrite)
-    except epochs.Interrupted as stopped:
+        run(config, run_dir).run(overwrite=overwrite)
+    except (epochs.Interrupted, executor.Stopped) as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
-    except epochs.Diverged as error:
+    except (epochs.Diverged, executor.Failed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     _report(run_dir)

@@ -8,13 +8,13 @@ from absl import flags
 from rdarts_tf import config, distribution
 
 
-def run(monkeypatch, capsys, main, config_class, *arguments):
+def run(monkeypatch, capsys, main, config_class, *arguments, in_run_dir=True):
     """(exit code, stdout, stderr) of `main` with command line arguments."""
     # Its settings hold for the rest of the process, other tests included.
     monkeypatch.setattr(distribution, "configure_runtime", lambda: None)
     monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit_:
-        config.run(main, config_class)
+        config.run(main, config_class, in_run_dir=in_run_dir)
     for flag in list(flags.FLAGS.flags_by_module_dict()[config.__name__]):
         delattr(flags.FLAGS, flag.name)  # a process defines them once
     return exit_.value.code, *capsys.readouterr()

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
 
 from rdarts_tf.analysis import cell_graph, spectrum
 
@@ -140,6 +141,36 @@ def spectra(spectra, *, title):
     left.legend(fontsize=8)
     right.set(xlabel=r"$\lambda$", ylabel="density")
     for axes in (left, right):
+        axes.grid(color="#e0e0e0", linewidth=0.6)
+    return figure
+
+
+def regrets(lines, *, title):
+    """Figure of the test regret, above, and of the one-shot validation error, below, by epoch.
+
+    Means over runs, in bands from the smallest to the largest. As Figures 2 and 10 of Zela et al. 2020.
+
+    Args:
+        lines: {label: regret.Line}.
+    Returns:
+        matplotlib Figure.
+    """
+    figure = Figure(figsize=(6.4, 6.4), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    panels = figure.subplots(2, 1, sharex=True)
+    for (label, line), color in zip(lines.items(), itertools.cycle(CURVE_COLORS), strict=False):
+        for axes, values in zip(panels, (line.regret, line.validation_error), strict=True):
+            mean, low, high = 100 * values.T  # [3, E] in percent
+            axes.fill_between(line.epochs, low, high, color=color, alpha=0.2, linewidth=0)
+            axes.plot(
+                line.epochs, mean, ".-", color=color, label=f"{label} ({line.runs})", clip_on=False
+            )
+    panels[0].set(ylabel="test regret (%)")
+    panels[1].set(ylabel="one-shot validation error (%)", xlabel="epoch")
+    panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0].legend(fontsize=8)
+    for axes in panels:
+        axes.set_ylim(bottom=0)
         axes.grid(color="#e0e0e0", linewidth=0.6)
     return figure
 

@@ -3,10 +3,9 @@
 Either gives the same plain structure: a history, one dict an epoch as in metrics.jsonl.
 """
 
-import csv
 import dataclasses
-import pathlib
 
+from rdarts_tf.analysis import csv_table
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import darts_es
 
@@ -184,21 +183,14 @@ def read_rows(path):
     Raises:
         UserError: no such file, or not of that form.
     """
-    path, groups = pathlib.Path(path), {}
+    groups = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, strict=True):
-                groups.setdefault(tuple(row[column] for column in RUN_COLUMNS), []).append(row)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        for row in csv_table.read(path):
+            groups.setdefault(tuple(row[column] for column in RUN_COLUMNS), []).append(row)
     except KeyError as error:
         raise UserError(
             f"{path} has no column {error}; runs differ in {', '.join(RUN_COLUMNS)}"
         ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is no CSV file: {error}") from error
-    if not groups:
-        raise UserError(f"{path} holds no rows")
     return groups
 
 

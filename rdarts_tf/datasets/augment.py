@@ -8,6 +8,27 @@ import dataclasses
 
 import tensorflow as tf
 
+from rdarts_tf.errors import UserError
+
+_MAX_CUTOUT = 16
+
+
+def cutout_side(length, image_shape):
+    """Side of cutout's square: `length`, or where it is None 16 pixels, at most half the image.
+
+    Raises:
+        UserError: it would blank every image.
+    """
+    side = min(image_shape[:2])
+    if length is None:
+        return min(_MAX_CUTOUT, side // 2)
+    if length >= 2 * side:
+        raise UserError(
+            f"--cutout_length={length} always blanks images of {image_shape[0]}x{image_shape[1]}; "
+            "take a smaller one"
+        )
+    return length
+
 
 def random_crop(images, seed, *, padding):
     """Pads with `padding` black pixels on each side and cuts out a window of the old size.

@@ -58,6 +58,22 @@ class Method:
     def check(self, config):
         """Raises UserError where the method cannot work with `config`; called before any work."""
 
+    def runs(self, config):
+        """{name: config.SearchConfig} of the searches among whose cells the method selects.
+
+        Empty: the run itself is the only search.
+        """
+        return {}
+
+    def select(self, rows):
+        """The row of the winner among the results of `runs`, in their order.
+
+        Args:
+            rows: one dict for each, as in selection.json; "validation_error" is that of its cell,
+                trained from scratch.
+        """
+        return min(rows, key=lambda row: row["validation_error"])
+
     def max_drop_path_prob(self, config):
         """The largest drop path probability that the run may use; 0: the network has no drop path."""
         return config.drop_path_prob

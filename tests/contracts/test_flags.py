@@ -19,6 +19,7 @@ from rdarts_tf.run_dir import RunDir
 from tests import stubbed_search
 
 ELSEWHERE = {
+    "address": "unit/test_executor.py",
     "alpha_step": "contracts/test_training.py",
     "arch_learning_rate": "contracts/test_training.py",
     "arch_weight_decay": "contracts/test_training.py",
@@ -26,8 +27,11 @@ ELSEWHERE = {
     "cutout_prob": "unit/test_methods.py",
     "cutout_ramp": "unit/test_methods.py",
     "finite_difference_radius": "contracts/test_training.py",
+    "cpus_per_run": "unit/test_executor.py",
     "eigensolver": "contracts/test_curvature.py",
+    "executor": "unit/test_executor.py",
     "gamma_initializer": "contracts/test_training.py",
+    "gpus_per_run": "unit/test_executor.py",
     "grad_clip": "contracts/test_training.py",
     "hessian_spectrum": "end_to_end/test_decisions.py",
     "hessian_tolerance": "contracts/test_curvature.py",
@@ -36,6 +40,9 @@ ELSEWHERE = {
     "mixed_precision": "contracts/test_training.py",
     "momentum": "contracts/test_training.py",
     "seed": "contracts/test_training.py",
+    "select_channels": "end_to_end/test_selection.py",
+    "select_epochs": "end_to_end/test_selection.py",
+    "select_layers": "end_to_end/test_selection.py",
 }
 CUTOUT = Regularization(weight_decay=0.0, drop_path_prob=0.2, cutout_probability=1.0)
 METHOD = """
@@ -98,7 +105,7 @@ CHECKS = {
     "cutout": lambda seen: (
         seen.run._augmentation(CUTOUT).cutout_length == 0
     ),  # in spite of drop path
-    "cutout_length": lambda seen: seen.with_cutout.cutout_length == 6,
+    "cutout_length": lambda seen: seen.cutout_length == 6,
     "strategy": lambda seen: seen.strategies == ["one"],
     "sync_batch_norm": lambda seen: seen.run.net.cells[1].preprocess0.bn.synchronized,
     "checkpoint_every": lambda seen: seen.saved == [2, 3],  # the last epoch in any case
@@ -144,16 +151,14 @@ def _search(folder):
         run_dir.create()
         run = loop.SearchRun(settings, run_dir, say=lambda line: None)
         run.run()
-        run.config = dataclasses.replace(settings, cutout="true")
-        with_cutout = run._augmentation(CUTOUT)
-        run.config = settings
+        with_cutout = dataclasses.replace(settings, cutout="true")
         return types.SimpleNamespace(
             settings=settings,
             run=run,
             rows=run_dir.read_metrics(),
             blocks=blocks,
             strategies=strategies,
-            with_cutout=with_cutout,
+            cutout_length=loop.cutout_length(with_cutout, run.dataset),
             saved=saved,
             checkpoints=[position for position, _ in run_dir.list_checkpoints()],
         )

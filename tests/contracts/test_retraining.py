@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf import retraining, retraining_loop
-from rdarts_tf.config import ConfigError
 from rdarts_tf.datasets import digits
+from rdarts_tf.errors import UserError
 from rdarts_tf.evaluate_config import EvaluateConfig
 from rdarts_tf.tasks.classification import cross_entropy
 
@@ -116,7 +116,7 @@ def test_cutout_is_16_pixels_or_half_the_image(length, side, expected):
 
 def test_a_cutout_of_everything_is_refused():
     config = dataclasses.replace(BASE, cutout_length=16)
-    with pytest.raises(ConfigError, match="--cutout_length=16 always blanks images of 8x8"):
+    with pytest.raises(UserError, match="--cutout_length=16 always blanks images of 8x8"):
         retraining_loop.make_augmentation(config, digits.load())
 
 

@@ -209,7 +209,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         (["--batch_size=5000"], ["5000", "at most"]),
         (["--init_channels=5"], ["5", "odd"]),
         (["--nodes=3", "--space=s1"], ["s1", "3"]),
-        (["--cutout=true"], ["cutout_length=16", "8x8"]),
+        (["--cutout=true", "--cutout_length=16"], ["cutout_length=16", "8x8"]),
         (["--independent_noise"], ["finite_difference"]),
         (["--dataset=image_folder(/nowhere)"], ["/nowhere"]),
         (["--run_dir=/proc/run"], ["/proc/run"]),

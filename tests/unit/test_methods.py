@@ -190,3 +190,73 @@ def test_presets_and_arguments():
     assert (paper.frequency, paper.rule.delta, paper.rule.factor) == (1, 5, 1.5)
     assert darts_es.Method("paper").rule.factor == pytest.approx(4 / 3)
     assert (base.Method.frequency, darts_es.Method().frequency) == (None, 2)
+
+
+def pieces_of(method, **fields):
+    return config.pieces(config.SearchConfig(method=method, **fields))
+
+
+def test_r_darts_searches_with_four_strengths():
+    found = pieces_of("rdarts_l2")
+    assert [run.weight_decay for run in found.values()] == [3e-4, 9e-4, 27e-4, 81e-4]
+    assert list(found)[1:3] == ["weight_decay_0.0009", "weight_decay_0.0027"]
+    found = pieces_of("rdarts_dp(method='darts_es(window=3)')")
+    assert [run.drop_path_prob for run in found.values()] == [0.0, 0.2, 0.4, 0.6]
+    assert [run.use_cutout for run in found.values()] == [False, True, True, True]
+    assert {run.method for run in found.values()} == {"darts_es(window=3)"}
+    assert {run.weight_decay for run in found.values()} == {3e-4}
+
+
+def test_best_of_searches_with_following_seeds():
+    found = pieces_of("best_of(darts_es(window=3), seeds=3)", seed=7)
+    assert {name: run.seed for name, run in found.items()} == {
+        "seed_7": 7,
+        "seed_8": 8,
+        "seed_9": 9,
+    }
+    assert {run.method for run in found.values()} == {"darts_es(window=3)"}
+    assert len(pieces_of("best_of")) == 4
+    assert pieces_of("darts") == {}
+
+
+def test_the_winner_has_the_least_validation_error_the_first_of_equals():
+    rows = [{"validation_error": error} for error in (0.3, 0.1, 0.2, 0.1)]
+    assert base.Method().select(rows) is rows[1]
+
+
+def test_a_piece_is_a_search_without_flags_of_selection():
+    flags = {"select_epochs": 3, "select_layers": 2, "cpus_per_run": 1, "executor": "local"}
+    settings = config.check(config.SearchConfig(method="rdarts_l2", dataset="digits", **flags))
+    for run in config.pieces(settings).values():
+        assert not any(name in text for text in config.to_argv(run) for name in flags)
+        assert config.check(run) == run
+    nested = config.pieces(
+        config.SearchConfig(method="best_of(rdarts_l2, seeds=2)", dataset="digits", **flags)
+    )
+    assert [run.select_epochs for run in nested.values()] == [3, 3]
+    assert [run.cpus_per_run for run in nested.values()] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"method": "rdarts_l2(values=[])"}, r"values=\[\] must list different numbers"),
+        ({"method": "rdarts_l2(values=[1e-3, 1e-3])"}, "must list different numbers"),
+        ({"method": "rdarts_l2(values=3e-4)"}, "values=0.0003 must list"),
+        ({"method": "rdarts_dp(values=[0.2, 1.0])"}, "from 0 to below 1"),
+        ({"method": "rdarts_l2(method=ddarts)"}, "unknown method 'ddarts'"),
+        ({"method": "rdarts_l2(method=darts(3))"}, "does not take that"),
+        ({"method": "rdarts_l2(values=[3e-4, 0.03], method=darts_ada)"}, "cannot increase"),
+        ({"method": "rdarts_l2", "weight_decay": 1e-3}, "weight_decay=0.001 has no effect"),
+        ({"method": "rdarts_dp", "drop_path_prob": 0.3}, "drop_path_prob=0.3 has no effect"),
+        ({"method": "best_of(darts, seeds=0)"}, "seeds=0 must be a whole number"),
+        ({"method": "best_of(ddarts)"}, "unknown method 'ddarts'"),
+        ({"method": "rdarts_l2", "continue_after_stop": True}, "continue_after_stop needs"),
+        ({"method": "darts", "select_epochs": 3}, "select_epochs needs a method that starts"),
+        ({"method": "darts", "executor": "ray"}, "executor needs a method that starts"),
+        ({"method": "rdarts_l2", "select_channels": 5}, "select_channels=5 is odd"),
+    ],
+)
+def test_a_selection_that_cannot_be_is_refused(fields, sentence):
+    with pytest.raises(UserError, match=sentence):
+        config.check(config.SearchConfig(dataset="digits", **fields))

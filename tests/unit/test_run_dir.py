@@ -1,11 +1,13 @@
 """Files are whole or absent, checkpoints are pruned and fall back, configurations round-trip."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from rdarts_tf import config
+from rdarts_tf import config, run_dir
 from rdarts_tf.run_dir import RunDir, RunDirError, save_npz
 from rdarts_tf.spaces import s1, s2
 
@@ -157,3 +159,24 @@ def test_xla_is_for_gpus_and_not_for_second_derivatives_of_max_pooling():
     first_order = dataclasses.replace(settings, alpha_step="first_order")
     assert first_order.jit(s1.SPACE, gpus=1)
     assert dataclasses.replace(settings, jit_compile="true").jit(s1.SPACE, gpus=0)
+
+
+def test_two_processes_do_not_share_a_run_directory(run, monkeypatch):
+    hold = "import sys; from rdarts_tf.run_dir import RunDir; RunDir(sys.argv[1]).create(); "
+    process = subprocess.Popen(
+        [sys.executable, "-c", hold + "print(1, flush=True); input()", str(run.path / "other")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"1\n"
+    other = run_dir.RunDir(run.path / "other")
+    monkeypatch.setattr(run_dir, "_LOCK_SECONDS", 0.5)
+    for _ in range(2):
+        with pytest.raises(
+            RunDirError, match="another process works in .*/other; wait for its end"
+        ):
+            other.create()
+    process.kill()
+    process.communicate()
+    other.create()
+    other.create()  # this process may

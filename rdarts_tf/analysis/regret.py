@@ -1,0 +1,273 @@
+"""Test regret in a space whose architectures were all trained (Zela et al. 2020, sec. 3, Fig. 2, 10).
+
+The regret of an architecture is its test error less that of the best one. A table is a CSV file with
+a row for each architecture: columns {cell}_edge{e} with its primitives, then those of `Trained`.
+"""
+
+import dataclasses
+import math
+import pathlib
+import statistics
+
+import numpy as np
+from scipy import special
+
+from rdarts_tf import genotype as genotypes
+from rdarts_tf.analysis import csv_table
+from rdarts_tf.errors import UserError
+
+SHIPPED = pathlib.Path(__file__).parent / "tables"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What retraining an architecture gave.
+
+    Attributes:
+        num_parameters: without auxiliary head.
+        test_error, test_error_std: fractions; mean and population standard deviation over seeds.
+        num_seeds, epochs, layers, init_channels: how it was trained.
+    """
+
+    num_parameters: int
+    test_error: float
+    test_error_std: float
+    num_seeds: int
+    epochs: int
+    layers: int
+    init_channels: int
+
+    @property
+    def how(self):
+        return self.num_seeds, self.epochs, self.layers, self.init_channels
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """All architectures of a space.
+
+    Attributes:
+        trained: {key of a choice, see `key`: Trained}.
+    """
+
+    space: object
+    trained: dict
+
+    def test_error(self, genotype):
+        """The test error of a Genotype of the space."""
+        return self.trained[key(genotypes.choice_of(self.space, genotype))].test_error
+
+    def regret(self, genotype):
+        """Its test error - the smallest one of the table."""
+        return self.test_error(genotype) - min(row.test_error for row in self.trained.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """What runs that differ in their seed give together, by epoch.
+
+    Attributes:
+        num_runs: how many runs.
+        epochs: [E].
+        regret, validation_error: [E, 3], mean, smallest and largest over the runs that reached the
+            epoch; NaN where no run knows.
+    """
+
+    num_runs: int
+    epochs: np.ndarray
+    regret: np.ndarray
+    validation_error: np.ndarray
+
+    @property
+    def runs(self):
+        return f"{self.num_runs} run{'s' * (self.num_runs > 1)}"
+
+
+def key(choice):
+    """{cell type: one primitive per edge} as a tuple of all primitives, as the columns give them."""
+    return tuple(_columns(choice).values())
+
+
+def row(choice, trained):
+    """{column: value} of an architecture in the table."""
+    return _columns(choice) | dataclasses.asdict(trained)
+
+
+def trained_of(result, config, *, seeds):
+    """Trained of an evaluation.
+
+    Args:
+        result: content of its result.json.
+        config: content of its config.json.
+        seeds: integers; only these count.
+    """
+    errors = [each["error"] for each in result["seeds"] if each["seed"] in seeds]
+    return Trained(
+        result["num_parameters"],
+        statistics.fmean(errors),
+        statistics.pstdev(errors),
+        len(errors),
+        config["epochs"],
+        config["layers"],
+        config["init_channels"],
+    )
+
+
+def read_table(path, space):
+    """The Table in a CSV file.
+
+    Raises:
+        UserError: no such file, a number is damaged, an architecture is missing, twice there or not
+            of the space, or they were trained in different ways.
+    """
+    rows, found = csv_table.read(path), {}
+    columns = list(_columns(next(space.architectures())))
+    wanted = [*columns, *(field.name for field in dataclasses.fields(Trained))]
+    if missing := [column for column in wanted if column not in rows[0]]:
+        raise UserError(f"{path} has no column {missing[0]}; it needs {', '.join(wanted)}")
+    for line, row in enumerate(rows, 2):
+        names, where = tuple(row[column] for column in columns), f"{path}, line {line}"
+        if names in found:
+            raise UserError(f"{where}: architecture {' '.join(names)} is in the table twice")
+        found[names] = _trained(row, where)
+    _check_complete(found, space, path)
+    if len(ways := sorted({trained.how for trained in found.values()})) > 1:
+        raise UserError(
+            f"{path} mixes trainings by {ways[0]} and {ways[-1]} seeds, epochs, layers, channels; "
+            "train all architectures alike"
+        )
+    return Table(space, found)
+
+
+def _check_complete(found, space, path):
+    """Raises UserError unless the keys of `found` are the architectures of the space."""
+    keys = [key(choice) for choice in space.architectures()]
+    if missing := [k for k in keys if k not in found]:
+        raise UserError(
+            f"{path} lacks {len(missing)} of {len(keys)} architectures of space {space.name!r}, the "
+            f"first is {' '.join(missing[0])}"
+        )
+    if foreign := sorted(map(str, found.keys() - set(keys))):
+        raise UserError(f"{path}: space {space.name!r} has no architecture {foreign[0]}")
+
+
+def genotypes_of_run(space, rows, alphas):
+    """The Genotype after each epoch; None where it is not known.
+
+    Args:
+        rows: content of metrics.jsonl; text "genotype" where the method gives it, which may be None.
+        alphas: {cell type: [epochs, E, K]}, of which the others are derived; a killed search may lack
+            the last epoch.
+    Raises:
+        UserError: a text is no genotype.
+    """
+    found, num_known = [], min((len(a) for a in alphas.values()), default=0)
+    for index, recorded in enumerate(rows):
+        if "genotype" in recorded:
+            text = recorded["genotype"]
+            found.append(None if text is None else genotypes.parse(text))
+        elif index >= num_known:
+            found.append(None)
+        else:
+            weights = {t: special.softmax(a[index], axis=-1) for t, a in alphas.items()}
+            found.append(genotypes.derive(space, weights))
+    return found
+
+
+def run_rows(table, rows, alphas):
+    """A dict for each epoch of a search, its numbers None where they are not known.
+
+    Args:
+        table: Table; rows, alphas: see `genotypes_of_run`.
+    """
+    return [
+        {
+            "epoch": recorded["epoch"],
+            "genotype": None if genotype is None else str(genotype),
+            "test_error": None if genotype is None else table.test_error(genotype),
+            "test_regret": None if genotype is None else table.regret(genotype),
+            "validation_error": 1 - recorded["validation/accuracy"],
+        }
+        for recorded, genotype in zip(
+            rows, genotypes_of_run(table.space, rows, alphas), strict=True
+        )
+    ]
+
+
+def labels(settings):
+    """A label for each run: method, L2 factor, and what else differs; the same for different seeds.
+
+    Args:
+        settings: [{name: value}] of the runs, what does not change a result left out.
+    """
+    named = ("method", "weight_decay", "seed")
+    differing = [
+        name
+        for name in settings[0]
+        if name not in named and len({str(each.get(name)) for each in settings}) > 1
+    ]
+    return [
+        ", ".join(
+            [each["method"], f"L2 {each['weight_decay']:g}"]
+            + [f"{name} {each.get(name)}" for name in differing]
+        )
+        for each in settings
+    ]
+
+
+def line(runs):
+    """The Line of runs.
+
+    Args:
+        runs: [[a dict for each epoch, see `run_rows`]].
+    """
+    epochs = sorted({row["epoch"] for rows in runs for row in rows})
+    return Line(
+        len(runs),
+        np.array(epochs),
+        _mean_and_range(runs, epochs, "test_regret"),
+        _mean_and_range(runs, epochs, "validation_error"),
+    )
+
+
+def told(label, line):
+    """A Line in words."""
+    mean = line.regret[:, 0]
+    if np.isnan(mean).all():
+        return f"{label} ({line.runs}): no architecture is known at any epoch"
+    (*_, last), best = np.flatnonzero(~np.isnan(mean)), np.nanargmin(mean)
+    return (
+        f"{label} ({line.runs}): test regret {100 * mean[last]:.2f} % after epoch {line.epochs[last]}, "
+        f"lowest {100 * mean[best]:.2f} % after epoch {line.epochs[best]}"
+    )
+
+
+def _mean_and_range(runs, epochs, column):
+    """[E, 3]."""
+    found = {epoch: [] for epoch in epochs}
+    for row in (row for rows in runs for row in rows):
+        if row[column] is not None:
+            found[row["epoch"]].append(row[column])
+    return np.array(
+        [(statistics.fmean(v), min(v), max(v)) if v else (math.nan,) * 3 for v in found.values()]
+    )
+
+
+def _columns(choice):
+    return {f"{t}_edge{e}": name for t, names in choice.items() for e, name in enumerate(names)}
+
+
+def _trained(row, where):
+    """The Trained of a row of texts; `where` names it in errors."""
+    values = {}
+    for field in dataclasses.fields(Trained):
+        try:
+            values[field.name] = field.type(row[field.name])
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"{where}: {field.name} is {row[field.name]!r}, which is no number"
+            ) from error
+    for name in ("test_error", "test_error_std"):
+        if not 0 <= values[name] <= 1:
+            raise UserError(f"{where}: {name} is {values[name]}; errors are fractions of 1")
+    return Trained(**values)

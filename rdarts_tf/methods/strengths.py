@@ -1,0 +1,67 @@
+"""R-DARTS: searches of different regularisation, the best cell is selected (Zela et al. 2020)."""
+
+import dataclasses
+import math
+
+from rdarts_tf import registry
+from rdarts_tf.errors import UserError
+from rdarts_tf.methods import base
+
+
+class Strengths(base.Method):
+    """One search for each strength of a regulariser, selection by a training from scratch.
+
+    Each cell is trained for --select_epochs on the search's training half and scored on its
+    validation half; the least error wins. Zela et al. 2020, sec. 5.3.
+
+    Args:
+        values: the strengths.
+        method: of each search.
+    Attributes:
+        field: of the configuration, that the strengths replace; a subclass gives it.
+        maximum: strengths are below it; a subclass gives it.
+    Raises:
+        UserError: a value that cannot be.
+    """
+
+    field, maximum = None, math.inf
+
+    def __init__(self, values, method="darts"):
+        listed = isinstance(values, tuple | list) and values
+        if not listed or not all(map(self._is_strength, values)) or len(set(values)) < len(values):
+            raise UserError(
+                f"method argument values={values!r} must list different numbers from 0 to below "
+                f"{self.maximum:g}, such as values=[0.0, 0.2]"
+            )
+        check_method(method)
+        self.values, self.method = tuple(values), method
+
+    def _is_strength(self, value):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and 0 <= value < self.maximum
+
+    def check(self, config):
+        """Raises UserError where the configuration gives a strength, too."""
+        default = type(config).__dataclass_fields__[self.field].default
+        if (given := getattr(config, self.field)) != default:
+            raise UserError(
+                f"--{self.field}={given} has no effect on a method that varies it; give the method "
+                f"values=[{given}, ...] instead"
+            )
+
+    def runs(self, config):
+        return {
+            f"{self.field}_{value:g}": dataclasses.replace(
+                config, **{"method": self.method, self.field: float(value)}
+            )
+            for value in self.values
+        }
+
+
+def check_method(spec):
+    """Raises UserError unless a method of that spec can be made."""
+    module, args, kwargs = registry.load("methods", spec)
+    try:
+        module.Method(*args, **kwargs)
+    except TypeError as error:
+        raise UserError(f"method {spec!r} does not take that: {error}") from error

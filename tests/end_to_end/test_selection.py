@@ -1,0 +1,141 @@
+"""Methods that select among several searches, as a user runs them."""
+
+import dataclasses
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from rdarts_tf import config, evaluate, evaluate_config, executor, genotype, search, selection
+from rdarts_tf.run_dir import RunDir
+from tests import in_process
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NAMES = ("weight_decay_0.0003", "weight_decay_0.03")
+CONFIG = config.SearchConfig(
+    space="s5",
+    dataset="digits",
+    method="rdarts_l2(values=[3e-4, 3e-2])",
+    epochs=1,
+    layers=1,
+    init_channels=4,
+    batch_size=128,
+    arch_learning_rate=0.01,
+    alpha_step="first_order",
+    hessian_every=0,
+    select_epochs=1,
+    select_layers=1,
+    select_channels=4,
+    executor="local",
+)
+
+
+@pytest.fixture
+def uninterrupted(tmp_path, monkeypatch, capsys):
+    """A selection whose pieces run in this process."""
+    mains = {
+        "rdarts_tf.search": (search.main, config.SearchConfig),
+        "rdarts_tf.evaluate": (evaluate.main, evaluate_config.EvaluateConfig),
+    }
+
+    def run(tasks, settings, *, say):
+        for task in tasks:
+            for _, module, *flags in task.commands:
+                code, _, err = in_process.run(monkeypatch, capsys, *mains[module], *flags)
+                assert code == 0, err
+        return {task.name: 0 for task in tasks}
+
+    monkeypatch.setattr(executor, "run", run)
+    run_dir = RunDir(tmp_path / "uninterrupted")
+    run_dir.create()
+    found = selection.SelectionRun(CONFIG, run_dir).run()
+    return run_dir, found
+
+
+def result(run_dir):
+    return {
+        name: json.loads((run_dir / name).read_text())
+        for name in ("genotype.json", "selection.json")
+    }
+
+
+def test_killed_twice_and_run_again_it_selects_the_same(uninterrupted, tmp_path):
+    reference, found = uninterrupted
+    selected = reference.read_json("selection.json")
+    assert [run["name"] for run in selected["runs"]] == list(NAMES)
+    errors = [run["validation_error"] for run in selected["runs"]]
+    assert selected["winner"] == NAMES[int(np.argmin(errors))]
+    for run in selected["runs"]:
+        piece = reference.path / "runs" / run["name"]
+        assert run["genotype"] == (piece / "genotype.txt").read_text().strip()
+        assert RunDir(piece).read_json("config.json")["weight_decay"] == run["weight_decay"]
+        evaluated = RunDir(piece / "evaluate" / "select").read_json("config.json")
+        sizes = ("split", "epochs", "layers", "init_channels")
+        assert [evaluated[key] for key in sizes] == ["search", 1, 1, 4]
+    assert (reference.path / "genotype.txt").read_text() == f"{found}\n"
+    assert found == genotype.parse((reference.path / "genotype.json").read_text())
+    table = (reference.path / "selection.txt").read_text().splitlines()
+    assert [line.split()[0] for line in table] == ["name", *NAMES]
+    assert [line.endswith("selected") for line in table[1:]] == [
+        name == selected["winner"] for name in NAMES
+    ]
+
+    run_dir = tmp_path / "killed"
+    command = [sys.executable, "-m", "rdarts_tf.search", f"--run_dir={run_dir}"]
+    command += config.to_argv(CONFIG)
+    for name in NAMES:  # once in each piece
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        end = time.monotonic() + 300
+        while not (run_dir / "runs" / name / "config.json").exists():
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        time.sleep(random.uniform(0, 8))
+        process.kill()
+        process.wait()
+    done = run_dir / "runs" / NAMES[0] / "evaluate" / "select" / "seed_1" / "result.json"
+    before = done.stat().st_mtime
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert again.returncode == 0, again.stderr
+    assert result(run_dir) == result(reference.path)
+    assert done.stat().st_mtime == before  # what was finished is not done again
+
+
+def test_a_piece_that_fails_is_named_with_its_log(tmp_path, monkeypatch):
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.create()
+    monkeypatch.setattr(
+        executor, "run", lambda tasks, *a, **k: dict.fromkeys(NAMES, 0) | {NAMES[1]: 1}
+    )
+    with pytest.raises(executor.Failed, match=f"1 of 2 runs failed: {NAMES[1]}, see .*log.txt"):
+        selection.SelectionRun(CONFIG, run_dir).run()
+    assert not (run_dir.path / "genotype.json").exists()
+
+
+def test_overwriting_forgets_the_searches(tmp_path, monkeypatch):
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.create()
+    piece = run_dir.path / "runs" / NAMES[0]
+    piece.mkdir(parents=True)
+    run_dir.write_text("selection.txt", "old")
+
+    def run(tasks, settings, **kwargs):
+        assert not piece.exists() and not (run_dir.path / "selection.txt").exists()
+        return dict.fromkeys(NAMES, 1)
+
+    monkeypatch.setattr(executor, "run", run)
+    with pytest.raises(executor.Failed):
+        selection.SelectionRun(CONFIG, run_dir).run(overwrite=True)
+
+
+def test_every_piece_is_checked_before_any_work(tmp_path):
+    bad = dataclasses.replace(
+        CONFIG, method="rdarts_dp(values=[0.0, 0.2])", cutout_length=16, init_channels=4
+    )
+    with pytest.raises(config.UserError, match="--cutout_length=16 always blanks images of 8x8"):
+        selection.SelectionRun(bad, RunDir(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,38 @@
+"""The sweep command as a user runs it: two searches one after the other, then all it can tell."""
+
+import pathlib
+import subprocess
+import sys
+
+from rdarts_tf.run_dir import RunDir
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TINY = ("--epochs=1", "--batch_size=300", "--init_channels=2", "--layers=1")
+CHEAP = ("--alpha_step=first_order", "--hessian_every=0")
+
+
+def sweep(out, *arguments):
+    command = [sys.executable, "-m", "rdarts_tf.sweep", f"--out={out}", "--executor=local"]
+    command += ["--space=s5", "--dataset=digits", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+
+
+def test_two_searches(tmp_path):
+    result = sweep(tmp_path, "--seeds=1,2", "--", *TINY, *CHEAP)
+    assert result.returncode == 0, result.stderr
+    runs = [RunDir(tmp_path / f"s5_digits_darts_s{seed}") for seed in (1, 2)]
+    for seed, run_dir in enumerate(runs, 1):
+        assert run_dir.read_json("config.json")["seed"] == seed
+        assert len(run_dir.read_metrics()) == 1
+        assert (run_dir.path / "genotype.json").exists()
+        assert "validation" in (run_dir.path / "log.txt").read_text()
+        assert f"{run_dir.path}: done" in result.stdout
+    # A run that fails is named, and the others end.
+    (runs[0].path / "genotype.json").unlink()
+    (runs[0].path / "metrics.jsonl").write_text("{damaged")
+    result = sweep(tmp_path, "--seeds=1,2", "--", *TINY, *CHEAP)
+    assert result.returncode == 1
+    log = runs[0].path / "log.txt"
+    assert f"error: {runs[0].path} failed with exit code 2, see {log}" in result.stderr
+    assert "metrics.jsonl is damaged" in log.read_text()
+    assert "is finished" in (runs[1].path / "log.txt").read_text()

@@ -1,0 +1,220 @@
+"""Tasks as processes: order, logs, signals, and what happens when somebody dies."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rdarts_tf import executor
+from rdarts_tf.config import ExecutorConfig
+from rdarts_tf.errors import UserError
+
+LOCAL = ExecutorConfig(executor="local")
+RAY = ExecutorConfig(executor="ray", cpus_per_run=1)
+
+# Notes each of its starts; the first one waits to be killed, a later one ends.
+STUBBORN = """
+import os, pathlib, sys, time
+starts = pathlib.Path(sys.argv[1]) / "starts"
+with starts.open("a") as file:
+    file.write(f"{os.getpid()} {os.getppid()}\\n")
+time.sleep(0 if len(starts.read_text().splitlines()) > 1 else 600)
+"""
+# Writes the moments between which it runs.
+SPAN = """
+import pathlib, sys, time
+start = time.time()
+time.sleep(3)
+(pathlib.Path(sys.argv[1]) / "span").write_text(f"{start} {time.time()}")
+"""
+
+
+def task(folder, *scripts, name="a"):
+    commands = tuple(("-c", script, str(folder)) for script in scripts)
+    return executor.Task(name, commands, pathlib.Path(folder))
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+    return found
+
+
+def starts(folder):
+    file = pathlib.Path(folder) / "starts"
+    return (
+        [list(map(int, line.split())) for line in file.read_text().splitlines()]
+        if file.exists()
+        else []
+    )
+
+
+def is_alive(pid):
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_commands_run_in_order_up_to_the_first_that_fails(tmp_path):
+    said = []
+    bad = task(tmp_path / "bad", "print('one')", "raise SystemExit(3)", "print('two')", name="bad")
+    good = task(tmp_path / "good", "print('three')", name="good")
+    codes = executor.run([bad, good], LOCAL, say=said.append)
+    assert codes == {"bad": 3, "good": 0}
+    assert (bad.folder / "log.txt").read_text() == "one\n"
+    assert (good.folder / "log.txt").read_text() == "three\n"
+    assert said == [f"bad: failed with exit code 3, see {bad.folder}/log.txt", "good: done"]
+    with pytest.raises(executor.Failed, match="1 of 2 runs failed: bad, see .*log.txt"):
+        executor.check([bad, good], codes)
+    executor.check([good], codes)
+
+
+def test_a_signal_reaches_the_command_and_the_rest_does_not_start(tmp_path):
+    handler = "import signal, sys, time, pathlib\n" + (
+        "signal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(143)))\n"
+        "(pathlib.Path(sys.argv[1]) / 'ready').touch()\ntime.sleep(600)"
+    )
+    script = f"""
+import pathlib, sys
+from rdarts_tf import executor
+from rdarts_tf.config import ExecutorConfig
+folders = [pathlib.Path(path) for path in sys.argv[1:]]
+tasks = [executor.Task(str(f), (("-c", {handler!r}, str(f)),), f) for f in folders]
+try:
+    executor.run(tasks, ExecutorConfig(executor="local"))
+except executor.Stopped as stopped:
+    sys.exit(stopped.exit_code)
+"""
+    first, second = tmp_path / "first", tmp_path / "second"
+    process = subprocess.Popen([sys.executable, "-c", script, str(first), str(second)])
+    wait_for((first / "ready").exists)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert (first / "log.txt").read_text() == "saved\n"
+    assert not second.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a command may outlive its parent")
+def test_a_command_does_not_outlive_the_process_that_started_it(tmp_path):
+    script = f"""
+import pathlib, sys
+from rdarts_tf import executor
+folder = pathlib.Path(sys.argv[1])
+executor.run_task(executor.Task("a", (("-c", {STUBBORN!r}, str(folder)),), folder))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
+    (pid, _), *_ = wait_for(lambda: starts(tmp_path))
+    assert is_alive(pid)
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not is_alive(pid), seconds=10)
+
+
+def test_threads_are_those_of_tensorflows_pools(tmp_path):
+    script = "import os; print(os.environ['TF_NUM_INTRAOP_THREADS'])"
+    assert executor.run_task(task(tmp_path, script), threads=3) == 0
+    assert (tmp_path / "log.txt").read_text() == "3\n"
+
+
+def test_ray_is_taken_where_it_is_and_never_inside_a_task(monkeypatch):
+    monkeypatch.delenv("RDARTS_TF_TASK", raising=False)
+    for spec, expected in ((None, False), (object(), True)):
+        monkeypatch.setattr(executor.importlib.util, "find_spec", lambda name, spec=spec: spec)
+        assert executor._uses_ray(ExecutorConfig()) is expected
+    monkeypatch.setenv("RDARTS_TF_TASK", "1")
+    assert not executor._uses_ray(ExecutorConfig())
+
+
+def test_ray_that_is_not_installed_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(executor.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="--executor=ray needs Ray; pip install"):
+        executor._uses_ray(RAY)
+
+
+def test_progress_is_that_of_the_file_written_last(tmp_path):
+    inner = tmp_path / "evaluate" / "select" / "seed_1"
+    inner.mkdir(parents=True)
+    for folder, epochs in ((tmp_path, 5), (inner.parent, 7)):
+        (folder / "config.json").write_text(json.dumps({"epochs": epochs}))
+    rows = [{"validation/accuracy": 0.25}, {"validation/accuracy": 0.5}]
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    os.utime(metrics, (1, 1))
+    assert executor._progress(tmp_path) == "epoch 2 of 5, accuracy 0.5000"
+    (inner / "metrics.jsonl").write_text('{"score/accuracy": 0.75}\n')
+    told = executor._progress(tmp_path)
+    assert told == "epoch 1 of 7, accuracy 0.7500 (evaluate/select/seed_1)"
+    (inner / "metrics.jsonl").write_text('{"score/accu')
+    assert executor._progress(tmp_path) == "running"
+
+
+def test_ray_runs_two_tasks_at_a_time(tmp_path):
+    pytest.importorskip("ray")
+    tasks = [task(tmp_path / name, SPAN, name=name) for name in "ab"]
+    assert executor.run(tasks, RAY) == {"a": 0, "b": 0}
+    (start_a, end_a), (start_b, end_b) = (
+        map(float, (each.folder / "span").read_text().split()) for each in tasks
+    )
+    assert max(start_a, start_b) < min(end_a, end_b)
+
+
+def test_a_killed_ray_worker_takes_its_command_along_and_is_replaced(tmp_path):
+    pytest.importorskip("ray")
+    script = f"""
+import pathlib, sys
+from rdarts_tf import executor
+from rdarts_tf.config import ExecutorConfig
+folder = pathlib.Path(sys.argv[1])
+settings = ExecutorConfig(executor="ray", cpus_per_run=1)
+sys.exit(executor.run([executor.Task("a", (("-c", {STUBBORN!r}, str(folder)),), folder)], settings)["a"])
+"""
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
+    (pid, worker), *_ = wait_for(lambda: starts(tmp_path))
+    os.kill(worker, signal.SIGKILL)
+    assert process.wait(120) == 0
+    assert len(starts(tmp_path)) == 2 and not is_alive(pid)
+
+
+def test_an_existing_cluster_gives_each_run_its_resources(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # a token is the business of the cluster
+    script = (
+        "import ray, time\n"
+        "ray.init(address='local', num_cpus=999, num_gpus=3, include_dashboard=False)\n"
+        "print(ray.get_runtime_context().gcs_address, flush=True)\ntime.sleep(600)"
+    )
+    cluster = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    try:
+        settings = ExecutorConfig(address=cluster.stdout.readline().strip(), cpus_per_run=998)
+        show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+        for gpus, expected in ((None, ["0"]), (2.0, ["0", "1"]), (0.0, ["-1"])):
+            one = task(tmp_path / str(gpus), show)
+            assert executor.run([one], dataclasses.replace(settings, gpus_per_run=gpus)) == {"a": 0}
+            shown = (one.folder / "log.txt").read_text().strip()
+            assert sorted(shown.split(",")) == expected
+    finally:
+        cluster.terminate()
+        cluster.wait()
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path):
+    pytest.importorskip("ray")
+    with pytest.raises(UserError, match="cannot reach a Ray cluster at --address=127.0.0.1:1: "):
+        executor.run([task(tmp_path, "pass")], dataclasses.replace(RAY, address="127.0.0.1:1"))
+
+
+def test_more_resources_than_there_are_is_one_sentence(tmp_path):
+    pytest.importorskip("ray")
+    settings = ExecutorConfig(executor="ray", cpus_per_run=100_000)
+    with pytest.raises(UserError, match="--cpus_per_run=100000 .* take fewer"):
+        executor.run([task(tmp_path, "pass")], settings)
