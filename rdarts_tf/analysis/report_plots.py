@@ -21,6 +21,7 @@ PRIMITIVE_COLORS = {
 OTHER_COLORS = ("tab:pink", "tab:brown", "tab:olive", "#6060c0")
 MARKERS = "osD^v"
 _FEW_EPOCHS = 10
+_LEAST_HEIGHT = 0.02  # of a panel of edge weights: less would draw rounding as movement
 
 
 def alpha_evolution(edge_weights, *, primitives, title, num_inputs=2, chosen=()):
@@ -56,6 +57,7 @@ def alpha_evolution(edge_weights, *, primitives, title, num_inputs=2, chosen=())
         bold = {op for chosen_edge, op in chosen if chosen_edge == edge}
         _draw_edge_weights(axes, edge_weights[:, edge], [colors[n] for n in primitives[edge]], bold)
         axes.set_title(label, fontsize=9)
+    axes.set_ylim(_limits(edge_weights))  # of all panels, since they share it
     for axes in grid[-1]:
         axes.set_xlabel("epoch", fontsize=8)
     figure.supylabel("edge weight", fontsize=9)
@@ -99,6 +101,16 @@ def _places(num_edges, num_inputs):
     return [(node, state) for node in range(num_edges) for state in range(num_inputs + node)][
         :num_edges
     ]
+
+
+def _limits(edge_weights):
+    """(lowest, highest) that a panel shows; None where there is nothing to show."""
+    finite = edge_weights[np.isfinite(edge_weights)]
+    if not finite.size:
+        return None, None
+    middle, height = (finite.max() + finite.min()) / 2, np.ptp(finite)
+    half = max(1.1 * height, _LEAST_HEIGHT) / 2
+    return middle - half, middle + half
 
 
 def _draw_edge_weights(axes, weights, colors, bold):

@@ -452,6 +452,14 @@ def test_edge_weights_are_drawn_by_edge_with_the_chosen_bold():
     assert labels == ["none", "skip", "unheard of"]
 
 
+def test_edge_weights_that_hardly_move_look_so():
+    weights = 1 / 3 + np.random.default_rng(0).uniform(-1e-6, 1e-6, size=[2, 2, 3])
+    figure = report_plots.alpha_evolution(weights, primitives=[["a", "b", "c"]] * 2, title="t")
+    for axes in figure.axes:
+        assert axes.get_ylim() == pytest.approx((1 / 3 - 0.01, 1 / 3 + 0.01), abs=1e-5)
+    report_plots.alpha_evolution(weights[:0], primitives=[["a", "b", "c"]] * 2, title="t")
+
+
 def test_a_scatter_plot_shows_each_point():
     panels = {"x": {"a": [(1, 2), (3, 4)], "b": [(5, 6)]}, "y": {"b": [(7, 8)]}}
     figure = report_plots.scatter(panels, y_label="error", title="t")
