@@ -39,11 +39,11 @@ def _is_finished(config, run_dir):
 
 
 def _search(config, run_dir, *, overwrite):
-    from rdarts_tf import epochs, loop  # not earlier: TensorFlow takes seconds to load
+    from rdarts_tf import epochs, path_search  # not earlier: TensorFlow takes seconds to load
 
     run_dir.create()
     try:
-        loop.SearchRun(config, run_dir).run(overwrite=overwrite)
+        path_search.make_run(config, run_dir).run(overwrite=overwrite)
     except epochs.Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
