@@ -146,21 +146,14 @@ class Cell(keras.layers.Layer):
         chosen = tf.unstack(tf.where(tf.reduce_any(path > 0, axis=1), one, -1))
 
         def terms(e, x, rectified, outputs, seed):
-            for op in self.mixed_ops[e].ops:
+            ops = self.mixed_ops[e].ops
+            for op in ops:
                 if op.shareable and id(op) not in outputs:
                     unused = tf.reduce_all([chosen[edge] != k for edge, k in self._users(op)])
                     index = -tf.cast(unused, tf.int32)
                     outputs[id(op)] = run_one(index, [op], [x], training=training)
-            return [
-                self.mixed_ops[e].sampled(
-                    x,
-                    chosen[e],
-                    rectified=rectified,
-                    outputs=outputs,
-                    seed=seed,
-                    training=training,
-                )
-            ]
+            inputs = [rectified if op.reads_relu else x for op in ops]
+            return [run_one(chosen[e], ops, inputs, outputs=outputs, seed=seed, training=training)]
 
         return terms
 

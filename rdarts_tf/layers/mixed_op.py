@@ -82,20 +82,6 @@ class MixedOp(keras.layers.Layer):
                 terms.append(op(source, scale=p, seed=seed, training=training))
         return terms
 
-    def sampled(self, x, chosen, *, rectified=None, outputs=None, seed=None, training=False):
-        """o_k(x) of the chosen k; no other operation is computed, nor moves its BatchNorm statistics.
-
-        Args:
-            x, rectified, seed: as in `terms`.
-            chosen: int32 scalar k; zeros come out for -1 and for `none`.
-            outputs: {operation: o(x)} of shared operations that the caller has computed.
-        Returns:
-            [N, H', W', C].
-        """
-        rectified = tf.nn.relu(x) if rectified is None else rectified
-        inputs = [rectified if op.reads_relu else x for op in self.ops]
-        return run_one(chosen, self.ops, inputs, outputs=outputs, seed=seed, training=training)
-
     def call(self, x, edge_weights, seed=None, training=False):
         """x [N, H, W, C], edge_weights [num_ops] -> [N, ceil(H / stride), ceil(W / stride), C]."""
         terms = self.terms(x, tf.unstack(edge_weights), seed=seed, training=training)
