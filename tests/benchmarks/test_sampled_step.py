@@ -25,5 +25,7 @@ def test_the_other_side_computes_every_operation(monkeypatch):
     monkeypatch.setattr(
         sampled_step.cnn.Supernet, "call", lambda self, images, **kwargs: seen.append(kwargs)
     )
-    sampled_step.Dense.call(None, None, edge_weights="path", sampled=True, training=True)
+    space = sampled_step.registry.load("spaces", "s5")[0].SPACE
+    net = sampled_step.Dense(space, 10, channels=2, num_cells=1)
+    net.call(None, edge_weights="path", sampled=True, training=True)
     assert seen == [{"edge_weights": "path", "training": True}]
