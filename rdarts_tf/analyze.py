@@ -139,9 +139,13 @@ def _checkpoints(path, **changes):
             f"run {path} holds no checkpoint of a whole epoch; search with --keep_checkpoints=2 or "
             "more, or 0 for all"
         )
+    settings = dataclasses.replace(config_lib.search_config(recorded), **changes)
+    if settings.make_method().selection:
+        raise UserError(
+            f"run {path} has sampled its architectures; only a run that trains alpha can be analysed so"
+        )
     from rdarts_tf import loop  # not earlier: TensorFlow takes seconds to load
 
-    settings = dataclasses.replace(config_lib.search_config(recorded), **changes)
     run = loop.SearchRun(settings, run_dir)
     run.decisions = run_dir.read_json("decisions.json") or []
     for num_epochs, file in sorted(checkpoints):

@@ -34,9 +34,14 @@ class EpochRun:
         run_dir: run_dir.RunDir.
         say: called with each line for the user.
         trainer: weight_training.WeightTraining.
-        num_steps: of an epoch.
+        num_steps: of the present epoch.
         epoch, first_step: what comes next.
     """
+
+    @property
+    def num_epochs(self):
+        """Epochs of the run, of which the last may be cut."""
+        return self.config.epochs
 
     def _train_blocks(self, run):
         """Runs the steps of the epoch that remain.
@@ -56,7 +61,7 @@ class EpochRun:
 
         if self.first_step == 0:
             self.trainer.reset_totals()
-        self._blocks(f"epoch {self.epoch + 1}/{self.config.epochs}", block, self.first_step)
+        self._blocks(f"epoch {self.epoch + 1}/{self.num_epochs}", block, self.first_step)
         return self.trainer.mean_totals()
 
     def _score(self, batches, *, label, num_steps):
@@ -65,19 +70,31 @@ class EpochRun:
         Raises:
             Interrupted: to be scored again as a whole.
         """
-        totals = [v.numpy() for v in self.trainer.totals]
         iterator, epoch = iter(batches), tf.constant(self.epoch)
-        self.trainer.reset_totals()
 
         def block(first, last):
             self.trainer.validate_block(iterator, first, last, epoch)
 
-        def before_checkpoint():
+        return self._score_blocks(label, block, 0, num_steps=num_steps)
+
+    def _score_blocks(self, label, block, first, *, num_steps):
+        """`_blocks` that score; the totals of training stay, in checkpoints, too.
+
+        Returns:
+            (mean loss, accuracy) of what `block` has counted.
+        """
+        totals = [v.numpy() for v in self.trainer.totals]
+
+        def restore():
             for variable, value in zip(self.trainer.totals, totals, strict=True):
                 variable.assign(value)
 
-        self._blocks(label, block, 0, num_steps=num_steps, before=before_checkpoint)
-        return self.trainer.mean_totals()
+        self.trainer.reset_totals()
+        try:
+            self._blocks(label, block, first, num_steps=num_steps, before=restore)
+            return self.trainer.mean_totals()
+        finally:
+            restore()
 
     def _blocks(self, label, block, first, *, num_steps=None, before=lambda: None):
         """Calls block(first, last) over all steps, in pieces of about _BLOCK_SECONDS each."""
@@ -140,7 +157,7 @@ class EpochRun:
         else:
             (epoch, step), arrays = newest
             self.load(arrays)
-            at, epochs = f", step {step}" if step else "", self.config.epochs
+            at, epochs = f", step {step}" if step else "", self.num_epochs
             self.say(f"resuming {self.run_dir.path} after {epoch} of {epochs} epochs{at}")
         self.run_dir.truncate(epoch)
         return epoch, step

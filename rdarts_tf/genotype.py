@@ -142,6 +142,26 @@ def check_keeps_all_edges(space):
         )
 
 
+def of_path(space, path):
+    """The genotype of one sampled architecture; `none` and `noise` stay.
+
+    Args:
+        space: spaces.base.Space.
+        path: {cell type: [num_edges, num_ops]}, 1 for each operation that is there, else 0.
+    Returns:
+        Genotype; the pairs of a node in order of state.
+    """
+    cells = {
+        t: tuple(
+            (space.primitives[t][edge][k], space.edges[edge][1])
+            for edge, k in np.argwhere(path[t]).tolist()
+        )
+        for t in space.cell_types
+    }
+    states = tuple(range(space.num_inputs, space.num_inputs + space.num_nodes))
+    return Genotype(cells, dict.fromkeys(space.cell_types, states))
+
+
 def parse(text):
     """Reads the DARTS text form or JSON; nothing is evaluated.
 

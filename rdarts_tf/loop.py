@@ -19,7 +19,7 @@ from rdarts_tf.progress import Stop
 
 
 class SearchRun(EpochRun):
-    """One search in its run directory.
+    """One search of alpha in its run directory; see `path_search.make_run`.
 
     Args:
         config: config.SearchConfig.
@@ -29,6 +29,8 @@ class SearchRun(EpochRun):
         UserError: before any work.
     """
 
+    TRAINER = training.Search
+
     def __init__(self, config, run_dir, *, say=print):
         self.config, self.run_dir, self.say = config, run_dir, say
         self.method, self.space = config.make_method(), config.make_space()
@@ -36,17 +38,22 @@ class SearchRun(EpochRun):
         self.train, self.valid = splits(config, self.dataset)
         self.cutout_length = cutout_length(config, self.dataset)
         self.num_steps = data.num_steps(len(self.train), config.batch_size)
+        self.valid_steps = data.num_steps(len(self.valid), config.batch_size)
+        self._check_steps()
         distribution.configure_runtime()
         strategy = distribution.make_strategy(config.strategy)
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             self.net = make_supernet(config, self.space, self.dataset)
-        self.trainer = training.Search(self.net, config=config, strategy=strategy)
+        self.trainer = self.TRAINER(self.net, config=config, strategy=strategy)
         self.curvature = curvature.Curvature(
             self.trainer, eigensolver=config.eigensolver, tolerance=config.hessian_tolerance
         )
-        self.measures = config.hessian_every > 0
+        self.measures = config.hessian_every > 0 and self.method.selection is None
         self.decisions = []
+
+    def _check_steps(self):
+        """Raises UserError where the method does not fit the splits."""
 
     def run(self, *, overwrite=False):
         """Searches to the end, from where the run directory stands.
@@ -78,6 +85,7 @@ class SearchRun(EpochRun):
         return {t: tf.nn.softmax(a.value).numpy() for t, a in self.net.alphas.items()}
 
     def genotype(self):
+        """The architecture that would be returned after the last finished epoch."""
         return genotype.derive(self.space, self.edge_weights())
 
     def measure_curvature(self, epoch):
@@ -119,6 +127,7 @@ class SearchRun(EpochRun):
         loss, accuracy = self._train_epoch(regularization, rates)
         step_seconds = (time.monotonic() - start) / max(steps, 1)
         valid_loss, valid_accuracy = self._validate()
+        found = self._select()
         row = {
             "epoch": epoch,
             "search/loss": loss,
@@ -126,13 +135,14 @@ class SearchRun(EpochRun):
             "validation/loss": valid_loss,
             "validation/accuracy": valid_accuracy,
             **{f"search/{name}": rate for name, rate in rates.items()},
-            "search/skip_connections": self.genotype().count("skip_connect", "normal"),
+            "search/skip_connections": found and found.count("skip_connect", "normal"),
             "search/step_seconds": step_seconds,
+            "genotype": found and str(found),
         }
         if self._measures_after(epoch):
             row |= self._curvature_row(epoch)
         self.epoch, self.first_step = epoch + 1, 0
-        self._record(row)
+        self._record(row, found)
 
     def _measures_after(self, epoch):
         every = self.config.hessian_every
@@ -208,41 +218,57 @@ class SearchRun(EpochRun):
 
     def _validate(self):
         """(mean loss, accuracy) of the one-shot model."""
-        num_steps = data.num_steps(len(self.valid), self.config.batch_size)
         batches = self.validation_epoch(self.epoch)
-        return self._score(batches, label="validation", num_steps=num_steps)
+        return self._score(batches, label="validation", num_steps=self.valid_steps)
 
-    def _record(self, row):
-        """Writes a finished epoch: files first, the checkpoint last, since it decides where to resume."""
-        alphas = {t: a.value.numpy() for t, a in self.net.alphas.items()}
-        edge_weights, found = self.edge_weights(), self.genotype()
+    def _select(self):
+        """The Genotype that would be the result if the search ended with this epoch; None: not known."""
+        return self.genotype()
+
+    def _record(self, row, found):
+        """Writes a finished epoch: files first, the checkpoint last, since it decides where to resume.
+
+        Args:
+            found: its Genotype, or None.
+        """
         self.run_dir.append_metrics(row)
+        self._record_alphas(row["epoch"])
+        scalars = {k: v for k, v in row.items() if k not in ("epoch", "genotype")}
+        self.board.epoch(row["epoch"], scalars=scalars)
+        if found:
+            self.board.genotype(row["epoch"], found)
+        self.board.flush()
+        due = self.epoch % self.config.checkpoint_every == 0 or self.epoch == self.num_epochs
+        if due or self.method.may_return_to(row["epoch"]):
+            self._checkpoint(0)
+        lambda_max, skips = row.get("curvature/lambda_max"), ""
+        if found:
+            skips = (
+                f"{row['search/skip_connections']} of {len(found.cells['normal'])} skips in the "
+            )
+            skips += "normal cell, "
+        self.say(
+            f"epoch {self.epoch}/{self.num_epochs}: loss {row['search/loss']:.4f}, "
+            f"accuracy {row['search/accuracy']:.4f}, validation {row['validation/accuracy']:.4f}, "
+            f"{skips}{'' if lambda_max is None else f'lambda_max {lambda_max:.3g}, '}"
+            f"{row['search/step_seconds']:.2f} s/step"
+        )
+
+    def _record_alphas(self, epoch):
+        alphas = {t: a.value.numpy() for t, a in self.net.alphas.items()}
+        edge_weights = self.edge_weights()
         self.run_dir.append_alphas(alphas)
-        self.board.epoch(row["epoch"], scalars={k: v for k, v in row.items() if k != "epoch"})
         self.board.alphas(
-            row["epoch"],
+            epoch,
             list(alphas),
             alphas=list(alphas.values()),
             edge_weights=[edge_weights[t] for t in alphas],
             primitives=[self.space.primitives[t] for t in alphas],
         )
-        self.board.genotype(row["epoch"], found)
-        self.board.flush()
-        due = self.epoch % self.config.checkpoint_every == 0 or self.epoch == self.config.epochs
-        if due or self.method.may_return_to(row["epoch"]):
-            self._checkpoint(0)
-        lambda_max = row.get("curvature/lambda_max")
-        self.say(
-            f"epoch {self.epoch}/{self.config.epochs}: loss {row['search/loss']:.4f}, "
-            f"accuracy {row['search/accuracy']:.4f}, validation {row['validation/accuracy']:.4f}, "
-            f"{row['search/skip_connections']} of {len(found.cells['normal'])} skips in the normal "
-            f"cell, {'' if lambda_max is None else f'lambda_max {lambda_max:.3g}, '}"
-            f"{row['search/step_seconds']:.2f} s/step"
-        )
 
     def _is_over(self):
         stopped = self._result_epoch() is not None and not self.config.continue_after_stop
-        return stopped or self.epoch >= self.config.epochs
+        return stopped or self.epoch >= self.num_epochs
 
     def _result_epoch(self):
         """The epoch whose architecture the method stopped at, or None."""

@@ -1,8 +1,9 @@
 """The files of a run: written whole or not at all, read without TensorFlow.
 
 config.json · flags.cfg · metrics.jsonl (a line an epoch) · alphas.npz ([epochs, E, K] per cell
-type) · hessian/epoch_*.npz · decisions.json (stops and rollbacks) · checkpoints/*.npz · tensorboard/
-· genotype.json · genotype.txt, and genotype_last_epoch.* where a method stopped at an earlier one.
+type) · hessian/epoch_*.npz · decisions.json (stops and rollbacks) · selections/epoch_*.json
+(architectures that were scored) · checkpoints/*.npz · tensorboard/ · genotype.json · genotype.txt, and
+genotype_last_epoch.* where a method stopped at an earlier one.
 A run that selects among several searches: runs/<name> · selection.json · selection.txt
 """
 
@@ -44,6 +45,7 @@ class RunDir:
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
         self.hessians = self.path / "hessian"
+        self.selections = self.path / "selections"
 
     def create(self):
         """Makes the directory and claims it for this process.
@@ -142,6 +144,11 @@ class RunDir:
         arrays = {name: value for name, value in arrays.items() if value is not None}
         save_npz(self.hessians / _epoch_file(epoch), arrays)
 
+    def save_selection(self, epoch, record):
+        """Writes what a selection after `epoch` has scored so far."""
+        self.selections.mkdir(exist_ok=True)
+        self.write_json(selection_file(epoch), record)
+
     def _write_metrics(self, rows):
         self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
@@ -193,7 +200,8 @@ class RunDir:
         names = ("config.json", "flags.cfg", "metrics.jsonl", "alphas.npz", "decisions.json")
         for name in (*names, "result.json", "selection.json", "selection.txt"):
             (self.path / name).unlink(missing_ok=True)
-        for path in [*self.path.glob("genotype*.*"), *self.hessians.glob("epoch_*.npz")]:
+        results = (*self.path.glob("genotype*.*"), *self.selections.glob("epoch_*.json"))
+        for path in (*results, *self.hessians.glob("epoch_*.npz")):
             path.unlink()
         old = [path for _, path in self.list_checkpoints()]
         for path in [*old, *self.tensorboard.glob("events.out.tfevents.*")]:
@@ -216,6 +224,10 @@ def write_files(folder, files):
         raise RunDirError(
             f"cannot write to {folder}: {error.strerror}; choose another --out"
         ) from error
+
+
+def selection_file(epoch):
+    return f"selections/epoch_{epoch:04d}.json"
 
 
 def _epoch_file(epoch):

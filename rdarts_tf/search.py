@@ -40,10 +40,10 @@ def _is_finished(config, run_dir):
 
 def _search(config, run_dir, *, overwrite):
     # Not earlier: TensorFlow takes seconds to load.
-    from rdarts_tf import epochs, executor, loop, selection
+    from rdarts_tf import epochs, executor, path_search, selection
 
     run_dir.create()
-    run = selection.SelectionRun if config_lib.pieces(config) else loop.SearchRun
+    run = selection.SelectionRun if config_lib.pieces(config) else path_search.make_run
     try:
         run(config, run_dir).run(overwrite=overwrite)
     except (epochs.Interrupted, executor.Stopped) as stopped:

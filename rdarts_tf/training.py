@@ -11,6 +11,7 @@ from rdarts_tf.weight_training import (
     ALPHA_PLUS,
     ALPHA_TRAIN,
     ALPHA_VALID,
+    VALIDATE,
     WEIGHT,
     WeightTraining,
     assign,
@@ -84,13 +85,14 @@ class Search(WeightTraining):
         independent = self.config.independent_noise
         return (ALPHA_TRAIN, ALPHA_PLUS, ALPHA_MINUS) if independent else (ALPHA_TRAIN,) * 3
 
-    def loss(self, batch, key, *, drop_path_prob, keep=False):
+    def loss(self, batch, key, *, drop_path_prob, path=None, keep=False):
         """This replica's share of the loss of a batch, BatchNorm in training mode.
 
         Args:
             batch: the global (images, labels), of which the replica takes its part.
             key: of all random draws.
             drop_path_prob: scalar; not used where the method never drops paths.
+            path: {cell type: [E, K]} of 0 and 1, the sampled edge weights; None: softmax(alpha).
             keep: whether the logits and the moved BatchNorm statistics are wanted, too.
         Returns:
             (w, alpha) -> loss, or (loss, logits, statistics).
@@ -105,7 +107,8 @@ class Search(WeightTraining):
                 w,
                 state,
                 images,
-                edge_weights=self._edge_weights(alpha),
+                edge_weights=self._edge_weights(alpha) if path is None else path,
+                sampled=path is not None,
                 drop_path_prob=drop_path_prob,
                 seed=key,
                 training=True,
@@ -159,3 +162,29 @@ class Search(WeightTraining):
         """(w, alpha) as lists of tensors."""
         w = [tf.convert_to_tensor(v.value) for v in self.net.trainable_variables]
         return w, [tf.convert_to_tensor(v.value) for v in self.net.alphas.values()]
+
+
+class PathSearch(Search):
+    """A search that trains and validates one sampled path a batch; alpha stays as it was initialised.
+
+    The elements of its iterators are (images, labels, path), global batches and {cell type: [E, K]}.
+    Operations that are not on the path have no gradient, but weight decay and momentum move them.
+    Differs from: the authors compute all operations and multiply by 0 and 1, so that the BatchNorm
+        statistics of all of them move with every batch; here those of the path.
+    """
+
+    def _search_step(self, batch, step, epoch, rates):
+        """A weight step."""
+        train, key = batch[:2], self.key(epoch, step, WEIGHT)
+        loss = self.loss(
+            train, key, drop_path_prob=rates["drop_path_prob"], path=batch[2], keep=True
+        )
+        _, alpha = self.parameters()
+        _, labels = distribution.local_part(train)
+        return self._weight_step(lambda w: loss(w, alpha), labels, rates)
+
+    def _validate_step(self, batch, step, epoch):
+        images, labels = distribution.local_part(batch[:2])
+        key = self.key(epoch, step, VALIDATE)
+        logits = self.net(images, edge_weights=batch[2], sampled=True, seed=key, training=False)
+        self._count(logits, labels)

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from rdarts_tf.layers.drop_path import drop_path
-from rdarts_tf.layers.mixed_op import MixedOp
+from rdarts_tf.layers.mixed_op import MixedOp, run_one
 from rdarts_tf.layers.primitives import FactorizedReduce, ReLUConvBN
 from rdarts_tf.spaces.base import edges
 
@@ -81,7 +81,16 @@ class Cell(keras.layers.Layer):
             mixed_op.build((None, None, None, self.channels))
         self.built = True
 
-    def call(self, s0, s1, edge_weights=None, drop_path_prob=None, seed=None, training=False):
+    def call(
+        self,
+        s0,
+        s1,
+        edge_weights=None,
+        drop_path_prob=None,
+        seed=None,
+        sampled=False,
+        training=False,
+    ):
         """The cell's output.
 
         Args:
@@ -90,10 +99,13 @@ class Cell(keras.layers.Layer):
             edge_weights: [num_edges, num_ops].
             drop_path_prob: scalar, or None for none at all; acts on the output of each edge.
             seed: int32 [2] for noise and drop path.
+            sampled: the edge weights are 0 but for at most a 1 in each row; only the operations of
+                the ones are computed, and only their BatchNorm statistics move.
         Returns:
             [N, H, W, num_nodes * channels], half the size in a reduction cell.
         """
-        p = [tf.unstack(row) for row in tf.unstack(edge_weights)]
+        terms = self._sampled_terms if sampled else self._weighted_terms
+        terms_of_edge = terms(edge_weights, training=training)
         dropping = training and drop_path_prob is not None
         noise_seeds, path_seeds = self._seeds(seed, dropping)
         states = [
@@ -106,13 +118,8 @@ class Cell(keras.layers.Layer):
         for node in range(self.num_nodes):
             summands = []
             for e, (_, state) in itertools.islice(incoming, node + 2):
-                terms = self.mixed_ops[e].terms(
-                    states[state],
-                    p[e],
-                    rectified=rectified[state],
-                    outputs=outputs[state],
-                    seed=noise_seeds[e],
-                    training=training,
+                terms = terms_of_edge(
+                    e, states[state], rectified[state], outputs[state], noise_seeds[e]
                 )
                 if dropping and terms:
                     terms = [drop_path(tf.add_n(terms), drop_path_prob, seed=path_seeds[e])]
@@ -121,6 +128,43 @@ class Cell(keras.layers.Layer):
             rectified.append(tf.nn.relu(states[-1]))
             outputs.append({})
         return tf.concat(states[2:], axis=-1)
+
+    def _weighted_terms(self, edge_weights, *, training):
+        """(edge, x, rectified, outputs, seed) -> summands of the edge's output, see `MixedOp.terms`."""
+        p = [tf.unstack(row) for row in tf.unstack(edge_weights)]
+
+        def terms(e, x, rectified, outputs, seed):
+            return self.mixed_ops[e].terms(
+                x, p[e], rectified=rectified, outputs=outputs, seed=seed, training=training
+            )
+
+        return terms
+
+    def _sampled_terms(self, path, *, training):
+        """The same with one summand, of the operation that has a 1 in `path` [num_edges, num_ops]."""
+        one = tf.argmax(path, axis=1, output_type=tf.int32)
+        chosen = tf.unstack(tf.where(tf.reduce_any(path > 0, axis=1), one, -1))
+
+        def terms(e, x, rectified, outputs, seed):
+            ops = self.mixed_ops[e].ops
+            for op in ops:
+                if op.shareable and id(op) not in outputs:
+                    unused = tf.reduce_all([chosen[edge] != k for edge, k in self._users(op)])
+                    index = -tf.cast(unused, tf.int32)
+                    outputs[id(op)] = run_one(index, [op], [x], training=training)
+            inputs = [rectified if op.reads_relu else x for op in ops]
+            return [run_one(chosen[e], ops, inputs, outputs=outputs, seed=seed, training=training)]
+
+        return terms
+
+    def _users(self, op):
+        """(edge, column) of all edges that share `op`."""
+        return [
+            (e, k)
+            for e, mixed_op in enumerate(self.mixed_ops)
+            for k, other in enumerate(mixed_op.ops)
+            if other is op
+        ]
 
     def _zeros(self, state):
         return tf.zeros_like(state[:, ::2, ::2] if self.reduction else state)

@@ -86,3 +86,49 @@ class MixedOp(keras.layers.Layer):
         """x [N, H, W, C], edge_weights [num_ops] -> [N, ceil(H / stride), ceil(W / stride), C]."""
         terms = self.terms(x, tf.unstack(edge_weights), seed=seed, training=training)
         return tf.add_n(terms) if terms else tf.zeros_like(x[:, :: self.stride, :: self.stride])
+
+
+def run_one(chosen, ops, inputs, *, outputs=None, seed=None, training=False):
+    """The output of one of several operations; the others are not computed.
+
+    A branch may not assign variables, so it returns the moved statistics of its BatchNorm and passes on
+    those of the others.
+
+    Args:
+        chosen: int32 scalar; zeros come out for -1.
+        ops: primitives with outputs of one shape.
+        inputs: x [N, H, W, C] of each.
+        outputs: {operation: o(x)} of those that are computed already.
+    Returns:
+        [N, H', W', C].
+    """
+    outputs, stride = outputs or {}, ops[0].stride
+    weights = [_values(op.trainable_variables) for op in ops]
+    before = [_values(op.non_trainable_variables) for op in ops]
+
+    def nothing():
+        return tf.zeros_like(inputs[0][:, ::stride, ::stride]), before
+
+    def branch(k, op):
+        def run():
+            if id(op) in outputs:
+                return outputs[id(op)], before
+            y, after = op.stateless_call(
+                weights[k], before[k], inputs[k], seed=seed, training=training
+            )
+            after = [tf.stop_gradient(value) for value in after]
+            return y, [*before[:k], after, *before[k + 1 :]]
+
+        return nothing if isinstance(op, primitives.Zero) else run
+
+    branches = [branch(k, op) for k, op in enumerate(ops)]
+    y, after = tf.switch_case(chosen, branches, default=nothing)
+    if training:
+        for op, values in zip(ops, after, strict=True):
+            for variable, value in zip(op.non_trainable_variables, values, strict=True):
+                variable.assign(value)
+    return y
+
+
+def _values(variables):
+    return [tf.convert_to_tensor(variable.value) for variable in variables]

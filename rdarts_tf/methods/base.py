@@ -42,15 +42,37 @@ class Regularization:
     cutout_probability: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """How a method that samples architectures finds its result by the weights they share.
+
+    Attributes:
+        n_samples: architectures that are drawn; of equal ones one is scored.
+        score_batches: validation batches that each is scored on.
+        top: so many of the best are scored again on the whole validation split; the best of them is
+            the result.
+        every: epochs between selections, beside that of the last epoch; 0: none.
+    """
+
+    n_samples: int
+    score_batches: int
+    top: int
+    every: int
+
+
 class Method:
     """Plain DARTS; other methods override what differs.
 
     Attributes:
+        selection: Selection, if each step trains an architecture that `edge_weights` samples. The loss
+            does not depend on alpha then: it is not trained, and there is no lambda_max. None: the
+            architecture is derived from alpha.
         frequency: epochs between the values of lambda_max that decisions need; None: they need none.
         window: values in a local average of lambda_max, odd.
         stops: whether it may decide to Stop.
     """
 
+    selection = None
     frequency = None
     window = 5
     stops = False
@@ -93,6 +115,25 @@ class Method:
             drop_path_prob=config.drop_path_prob * progress,
             cutout_probability=cutout * (progress if config.cutout_ramp else 1.0),
         )
+
+    def edge_weights(self, space, rng, num):
+        """The architectures of `num` steps, sampled; asked only of a method with a `selection`.
+
+        Args:
+            space: spaces.base.Space.
+            rng: numpy.random.Generator.
+        Returns:
+            {cell type: float32 [num, E, K]} of 0 and 1, at most a 1 for each edge.
+        """
+        raise NotImplementedError
+
+    def total_steps(self, config, epoch_steps):
+        """Training steps of the whole run, at most --epochs of `epoch_steps`; the last epoch may be cut.
+
+        Raises:
+            UserError: they cannot be so many; before any work.
+        """
+        return config.epochs * epoch_steps
 
     def after_epoch(self, config, history, *, num_rollbacks=0):
         """What to do after the last epoch of `history`: CONTINUE, Stop or Rollback.

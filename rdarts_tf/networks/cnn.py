@@ -118,7 +118,15 @@ class Supernet(keras.Model):
         )
         self.built = True
 
-    def call(self, images, edge_weights=None, drop_path_prob=None, seed=None, training=False):
+    def call(
+        self,
+        images,
+        edge_weights=None,
+        drop_path_prob=None,
+        seed=None,
+        sampled=False,
+        training=False,
+    ):
         """Logits.
 
         Args:
@@ -126,6 +134,7 @@ class Supernet(keras.Model):
             edge_weights: {cell type: [num_edges, num_ops]}; None is softmax(alpha).
             drop_path_prob: scalar, or None.
             seed: int32 [2] for noise and drop path; None draws noise afresh.
+            sampled: compute only what has edge weight 1, see `Cell.call`.
         Returns:
             [N, num_classes], at least float32.
         """
@@ -148,6 +157,7 @@ class Supernet(keras.Model):
                 edge_weights=edge_weights[cell_type],
                 drop_path_prob=drop_path_prob,
                 seed=cell_seed,
+                sampled=sampled,
                 training=training,
             )
             s0, s1 = s1, output

@@ -187,6 +187,8 @@ def test_es_may_go_on_to_the_end_and_records_both(tmp_path):
     assert found == at_epoch(path, 1, run.space)
     last = genotype.parse((path / "genotype_last_epoch.json").read_text())
     assert last == at_epoch(path, 4, run.space)
+    for epoch, row in enumerate(rows(path)):
+        assert row["genotype"] == str(at_epoch(path, epoch, run.space))
 
 
 def test_decisions_show_in_tensorboard(rolled_back):

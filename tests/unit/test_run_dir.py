@@ -76,12 +76,14 @@ def test_metrics_and_alphas_are_cut_back_to_the_checkpoint(run):
 def test_clearing_leaves_files_that_are_not_the_searchs(run):
     run.write_json("config.json", {})
     run.save_checkpoint(arrays(1), epoch=1)
+    run.save_selection(0, {"scored": []})
     run.write_text("notes.md", "mine")
     (run.path / ".config.json.1.tmp").write_text("left by a killed process")
     run.create()
     run.clear()
-    assert sorted(p.name for p in run.path.iterdir()) == ["checkpoints", "notes.md"]
-    assert run.list_checkpoints() == []
+    left = ["checkpoints", "notes.md", "selections"]
+    assert sorted(p.name for p in run.path.iterdir()) == left
+    assert run.list_checkpoints() == list(run.selections.iterdir()) == []
 
 
 def test_damaged_json_is_reported(run):
