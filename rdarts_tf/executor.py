@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ LOG = "log.txt"
 _POLL_SECONDS = 1.0
 _SECONDS_BETWEEN_TABLES = 60  # where the output is no terminal
 _RETRIES = 3  # of a task whose worker died
+_WAITING = "waiting"
 _INSIDE = "RDARTS_TF_TASK"  # set for the processes of a task: their own tasks run one by one
 
 
@@ -219,9 +221,10 @@ def _collect(ray, pending, table, stop):
 
 
 def _result(ray, reference):
+    kinds = ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError")
     try:
         return ray.get(reference)
-    except ray.exceptions.WorkerCrashedError:
+    except tuple(getattr(ray.exceptions, kind) for kind in kinds):
         return 128 + signal.SIGKILL  # even the last retry died
 
 
@@ -233,7 +236,7 @@ def _cancel(ray, pending):
 
 
 class Table:
-    """A live table of tasks: rewritten in place on a terminal, elsewhere a line for each change.
+    """How far the tasks are: on a terminal rewritten in place, elsewhere a line for each change.
 
     Args:
         tasks: list of Task.
@@ -249,47 +252,49 @@ class Table:
 
         Args:
             codes: {name: exit code} of the tasks that have ended.
-            running: names; None: the unfinished ones that have written something since the start.
+            running: names; None: the unfinished ones that have written something.
         """
         lines = {task.name: _state(task, codes.get(task.name), running) for task in self.tasks}
+        live = {name: line for name, line in lines.items() if name not in codes}
         if sys.stdout.isatty():
-            self._redraw(lines)
-        else:
-            self._tell(lines, codes)
+            print(f"\033[{self.height}A\033[J" if self.height else "", end="")
+        self._tell({name: line for name, line in lines.items() if name in codes})
+        if sys.stdout.isatty():
+            self._draw({name: line for name, line in live.items() if line != _WAITING}, len(codes))
+        elif time.monotonic() - self.last > _SECONDS_BETWEEN_TABLES:
+            self.last = time.monotonic()
+            self._tell(live)
 
-    def _redraw(self, lines):
-        width = max(map(len, lines))
-        up = f"\033[{self.height}A" if self.height else ""
-        text = "\n".join(f"\033[2K{name:{width}}  {line}" for name, line in lines.items())
-        print(f"{up}{text}", flush=True)
-        self.height = len(lines)
-
-    def _tell(self, lines, codes):
-        due = time.monotonic() - self.last > _SECONDS_BETWEEN_TABLES
+    def _tell(self, lines):
         for name, line in lines.items():
-            changed = self.told.get(name) != line
-            if changed and (due or name in codes):
+            if self.told.get(name) != line:
                 self.told[name] = line
                 self.say(f"{name}: {line}")
-        if due:
-            self.last = time.monotonic()
+
+    def _draw(self, lines, num_done):
+        """What the next `show` overwrites, as much as fits."""
+        size = shutil.get_terminal_size()
+        shown = [f"{name}: {line}" for name, line in lines.items()][: size.lines - 3]
+        shown.append(f"{num_done} of {len(self.tasks)} done")
+        print("\n".join(line[: size.columns - 1] for line in shown), flush=True)
+        self.height = len(shown)
 
 
 def _state(task, code, running):
     if code is not None:
         return "done" if code == 0 else f"failed with exit code {code}, see {task.folder / LOG}"
     if running is not None and task.name not in running:
-        return "waiting"
-    return _progress(task.folder) or "waiting"
+        return _WAITING
+    return _progress(task.folder) or _WAITING
 
 
 def _progress(folder):
     """ "epoch 3 of 20, accuracy 0.9120 (evaluate/select/seed_1)" of what was written last, or ""."""
-    files = [(path.stat().st_mtime, path) for path in folder.glob("**/metrics.jsonl")]
-    if not files:
-        return ""
-    path = max(files)[1].parent
     try:
+        files = [(path.stat().st_mtime, path) for path in folder.glob("**/metrics.jsonl")]
+        if not files:
+            return ""
+        path = max(files)[1].parent
         rows = (path / "metrics.jsonl").read_text().splitlines()
         row = json.loads(rows[-1]) if rows else {}
         config = next(

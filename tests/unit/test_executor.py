@@ -158,6 +158,29 @@ def test_progress_is_that_of_the_file_written_last(tmp_path):
     assert executor._progress(tmp_path) == "running"
 
 
+def test_a_terminal_shows_what_is_running_as_far_as_it_fits(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(executor.shutil, "get_terminal_size", lambda: os.terminal_size((30, 6)))
+    tasks = [task(tmp_path / str(i), name=f"task{i}") for i in range(9)]
+    table = executor.Table(tasks, print)
+    table.show({}, running=[])
+    assert capsys.readouterr().out == "0 of 9 done\n"
+    for one in tasks[1:]:
+        one.folder.mkdir()
+        (one.folder / "config.json").write_text('{"epochs": 3}')
+        (one.folder / "metrics.jsonl").write_text("{}\n")
+    table.show({"task1": 0})
+    lines = [f"task{i}: epoch 1 of 3" for i in (2, 3, 4)]
+    assert capsys.readouterr().out.split("\n") == [
+        "\033[1A\033[Jtask1: done",
+        *lines,
+        "1 of 9 done",
+        "",
+    ]
+    table.show({"task1": 0})
+    assert capsys.readouterr().out.startswith("\033[4A\033[Jtask2")
+
+
 def test_ray_runs_two_tasks_at_a_time(tmp_path):
     pytest.importorskip("ray")
     tasks = [task(tmp_path / name, SPAN, name=name) for name in "ab"]
@@ -185,26 +208,36 @@ sys.exit(executor.run([executor.Task("a", (("-c", {STUBBORN!r}, str(folder)),), 
     assert len(starts(tmp_path)) == 2 and not is_alive(pid)
 
 
-def test_an_existing_cluster_gives_each_run_its_resources(tmp_path, monkeypatch):
+def test_an_existing_cluster_gives_each_run_its_resources(tmp_path):
     pytest.importorskip("ray")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # a token is the business of the cluster
-    script = (
+    start = (
         "import ray, time\n"
         "ray.init(address='local', num_cpus=999, num_gpus=3, include_dashboard=False)\n"
         "print(ray.get_runtime_context().gcs_address, flush=True)\ntime.sleep(600)"
     )
-    cluster = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    runs = """
+import pathlib, sys
+from rdarts_tf import executor
+from rdarts_tf.config import ExecutorConfig
+show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+for gpus in (None, 2.0, 0.0):
+    folder = pathlib.Path(sys.argv[2]) / str(gpus)
+    task = executor.Task("a", (("-c", show),), folder)
+    settings = ExecutorConfig(address=sys.argv[1], cpus_per_run=998, gpus_per_run=gpus)
+    assert executor.run([task], settings) == {"a": 0}
+"""
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}  # a token is the cluster's business
+    options = {"stdout": subprocess.PIPE, "text": True, "env": environment}
+    cluster = subprocess.Popen([sys.executable, "-c", start], **options)
     try:
-        settings = ExecutorConfig(address=cluster.stdout.readline().strip(), cpus_per_run=998)
-        show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
-        for gpus, expected in ((None, ["0"]), (2.0, ["0", "1"]), (0.0, ["-1"])):
-            one = task(tmp_path / str(gpus), show)
-            assert executor.run([one], dataclasses.replace(settings, gpus_per_run=gpus)) == {"a": 0}
-            shown = (one.folder / "log.txt").read_text().strip()
-            assert sorted(shown.split(",")) == expected
+        address = cluster.stdout.readline().strip()
+        command = [sys.executable, "-c", runs, address, str(tmp_path)]
+        subprocess.run(command, env=environment, check=True)
     finally:
         cluster.terminate()
         cluster.wait()
+    shown = [(tmp_path / gpus / "log.txt").read_text().strip() for gpus in ("None", "2.0", "0.0")]
+    assert [sorted(ids.split(",")) for ids in shown] == [["0"], ["0", "1"], ["-1"]]
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path):
