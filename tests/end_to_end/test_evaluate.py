@@ -141,7 +141,7 @@ def test_the_search_split_trains_and_scores_on_the_parts_of_the_search(tmp_path)
     assert record["split"] == "search"
     # 1437 training images: 359 train, 1078 are scored
     assert (record["error_mean"] * 1078) % 1 == pytest.approx(0, abs=1e-3)
-    assert arrays_of(folder / "seed_1")["totals/2"] == 1078
+    assert arrays_of(folder / "seed_1")["totals/2"] == 359
     assert record["num_parameters"] == record["num_parameters_with_auxiliary_head"]
 
 
