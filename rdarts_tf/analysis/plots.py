@@ -160,10 +160,12 @@ def regrets(lines, *, title):
     panels = figure.subplots(2, 1, sharex=True)
     for (label, line), color in zip(lines.items(), itertools.cycle(CURVE_COLORS), strict=False):
         for axes, values in zip(panels, (line.regret, line.validation_error), strict=True):
-            mean, low, high = 100 * values.T  # [3, E] in percent
-            axes.fill_between(line.epochs, low, high, color=color, alpha=0.2, linewidth=0)
+            known = np.isfinite(values).all(axis=1)  # a line leads over epochs that are not
+            epochs = np.asarray(line.epochs)[known]
+            mean, low, high = 100 * values[known].T  # [3, E] in percent
+            axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
             axes.plot(
-                line.epochs, mean, ".-", color=color, label=f"{label} ({line.runs})", clip_on=False
+                epochs, mean, ".-", color=color, label=f"{label} ({line.runs})", clip_on=False
             )
     panels[0].set(ylabel="test regret (%)")
     panels[1].set(ylabel="one-shot validation error (%)", xlabel="epoch")
