@@ -22,7 +22,7 @@ import numpy as np
 from rdarts_tf.errors import UserError
 
 _UNREADABLE = (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError)
-_LOCK_SECONDS = 10.0  # a killed process takes a moment to end
+_LOCK_SECONDS = 30.0  # the processes of a killed run take a moment to end
 _CHECKPOINT = re.compile(r"epoch_(\d+)_step_(\d+)\.npz")
 
 
