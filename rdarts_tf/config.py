@@ -483,6 +483,18 @@ def to_flags(config):
     return "".join(f"--{k}={_text(v)}\n" for k, v in values.items() if v is not None)
 
 
+def write_description(config, run_dir, dataset):
+    """Writes what tells another process of a run: config.json, flags.cfg, dataset.json.
+
+    Args:
+        run_dir: run_dir.RunDir.
+        dataset: datasets.base.Dataset.
+    """
+    run_dir.write_json("config.json", dataclasses.asdict(config))
+    run_dir.write_text("flags.cfg", to_flags(config))
+    run_dir.write_json("dataset.json", dataset.record())
+
+
 def differences(config, recorded):
     """["--epochs=50 (the run has 30)", ...] of the fields that determine the result.
 

@@ -1,6 +1,5 @@
 """Trains a found network from scratch and tests it: python -m rdarts_tf.evaluate --run_dir=RUN."""
 
-import dataclasses
 import statistics
 import sys
 
@@ -62,7 +61,7 @@ def _evaluate(config, run_dir, *, searched, overwrite):
                 run = retraining_loop.RetrainingRun(
                     config, seed_dir, dataset=dataset, strategy=strategy, seed=seed
                 )
-                _write_description(config, run_dir, dataset)
+                config_lib.write_description(config, run_dir, dataset)
                 seed_dir.write_json("result.json", _result(seed, run.run()))
     except epochs.Interrupted as stopped:
         print(stopped, file=sys.stderr)
@@ -113,12 +112,6 @@ def _facts(config, dataset, net):
         flush=True,
     )
     return facts
-
-
-def _write_description(config, run_dir, dataset):
-    run_dir.write_json("config.json", dataclasses.asdict(config))
-    run_dir.write_text("flags.cfg", config_lib.to_flags(config))
-    run_dir.write_json("dataset.json", dataset.record())
 
 
 def _result(seed, last):

@@ -68,9 +68,7 @@ class SearchRun(EpochRun):
         if overwrite:
             self.run_dir.clear()
         self.epoch, self.first_step = self._resume()
-        self.run_dir.write_json("config.json", dataclasses.asdict(self.config))
-        self.run_dir.write_text("flags.cfg", config_lib.to_flags(self.config))
-        self.run_dir.write_json("dataset.json", self.dataset.record())
+        config_lib.write_description(self.config, self.run_dir, self.dataset)
         self.board = summaries.SearchSummaries(self.run_dir.tensorboard, resume_step=self.epoch)
         self.board.hparams(dataclasses.asdict(self.config))
         with Stop.on_signals() as self.stop:
@@ -363,16 +361,12 @@ class SearchRun(EpochRun):
         self.board.close()
         found = self.genotype()
         if result_epoch is not None:
-            self._write_genotype("genotype_last_epoch", found)
+            self.run_dir.write_genotype(found, "genotype_last_epoch")
             alphas = self.run_dir.read_alphas()
             edge_weights = {t: tf.nn.softmax(a[result_epoch]).numpy() for t, a in alphas.items()}
             found = genotype.derive(self.space, edge_weights)
-        self._write_genotype("genotype", found)
+        self.run_dir.write_genotype(found)
         return found
-
-    def _write_genotype(self, name, found):
-        self.run_dir.write_text(f"{name}.txt", f"{found}\n")
-        self.run_dir.write_text(f"{name}.json", found.to_json() + "\n")
 
 
 def splits(config, dataset):

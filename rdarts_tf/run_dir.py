@@ -95,6 +95,11 @@ class RunDir:
     def write_bytes(self, name, content):
         _write(self.path / name, lambda file: file.write(content))
 
+    def write_genotype(self, found, name="genotype"):
+        """Writes NAME.txt and NAME.json of a genotype.Genotype."""
+        self.write_text(f"{name}.txt", f"{found}\n")
+        self.write_text(f"{name}.json", found.to_json() + "\n")
+
     def read_json(self, name):
         """The content of a JSON file, or None if there is none.
 

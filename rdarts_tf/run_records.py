@@ -8,9 +8,8 @@ import shlex
 from rdarts_tf import config as config_lib
 from rdarts_tf import registry
 from rdarts_tf.genotype import Genotype
+from rdarts_tf.methods.tracker import LAMBDA_MAX
 
-LAMBDA_MAX = "curvature/lambda_max"
-_SELECTING = ("rdarts_l2", "rdarts_dp", "best_of")
 # Fields of a configuration that only measure, if the method decides nothing by curvature.
 _CURVATURE = ("hessian_every", "eigensolver", "hessian_batches")
 _CURVATURE += ("hessian_tolerance", "hessian_spectrum")
@@ -79,10 +78,8 @@ class Record:
     @property
     def selects(self):
         """Whether its result is chosen among other runs."""
-        return (
-            bool(self.selection or self.parts)
-            or registry.parse(self.config["method"])[0] in _SELECTING
-        )
+        recorded = self.selection or self.parts
+        return bool(recorded or self.make_method().runs(config_lib.SearchConfig()))
 
     @property
     def method(self):

@@ -3,7 +3,6 @@
 Each search is a run directory of its own, runs/<name>, with the training in evaluate/select.
 """
 
-import dataclasses
 import shutil
 
 from rdarts_tf import config as config_lib
@@ -48,9 +47,7 @@ class SelectionRun:
         if overwrite:
             self.run_dir.clear()
             shutil.rmtree(self.run_dir.path / _SEARCHES, ignore_errors=True)
-        self.run_dir.write_json("config.json", dataclasses.asdict(self.config))
-        self.run_dir.write_text("flags.cfg", config_lib.to_flags(self.config))
-        self.run_dir.write_json("dataset.json", self.dataset.record())
+        config_lib.write_description(self.config, self.run_dir, self.dataset)
         tasks = [self._task(name) for name in self.searches]
         executor.check(tasks, executor.run(tasks, self.config, say=self.say))
         return self._select([self._row(name) for name in self.searches])
@@ -61,7 +58,6 @@ class SelectionRun:
     def _task(self, name):
         """A search and the training that scores its cell; either goes on where it was."""
         config, search, folder = self.config, self.searches[name], self._folder(name)
-        sizes = {"layers": config.select_layers, "init_channels": config.select_channels}
         same = (
             "strategy",
             "sync_batch_norm",
@@ -70,7 +66,7 @@ class SelectionRun:
             "gamma_initializer",
         )
         flags = {"name": _EVALUATION, "split": "search", "epochs": config.select_epochs}
-        flags |= {key: value for key, value in sizes.items() if value is not None}
+        flags |= {"layers": config.select_layers, "init_channels": config.select_channels}
         flags |= {key: getattr(config, key) for key in ("data_dir", *same)}
         return executor.Task(
             name,
@@ -110,8 +106,7 @@ class SelectionRun:
         board.genotype(0, found)
         board.close()
         self.say(_text(rows, winner).rstrip())
-        self.run_dir.write_text("genotype.txt", f"{found}\n")
-        self.run_dir.write_text("genotype.json", found.to_json() + "\n")
+        self.run_dir.write_genotype(found)
         return found
 
 

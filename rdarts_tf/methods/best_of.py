@@ -3,7 +3,7 @@
 import dataclasses
 
 from rdarts_tf.errors import UserError
-from rdarts_tf.methods import base, strengths
+from rdarts_tf.methods import base
 
 
 class Method(base.Method):
@@ -15,13 +15,12 @@ class Method(base.Method):
         method: of each search.
         seeds: how many.
     Raises:
-        UserError: unknown method, or a value that cannot be.
+        UserError: a value that cannot be.
     """
 
     def __init__(self, method="darts", seeds=4):
         if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
             raise UserError(f"method argument seeds={seeds!r} must be a whole number of at least 1")
-        strengths.check_method(method)
         self.method, self.seeds = method, seeds
 
     def runs(self, config):

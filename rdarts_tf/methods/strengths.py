@@ -3,7 +3,6 @@
 import dataclasses
 import math
 
-from rdarts_tf import registry
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import base
 
@@ -33,7 +32,6 @@ class Strengths(base.Method):
                 f"method argument values={values!r} must list different numbers from 0 to below "
                 f"{self.maximum:g}, such as values=[0.0, 0.2]"
             )
-        check_method(method)
         self.values, self.method = tuple(values), method
 
     def _is_strength(self, value):
@@ -56,12 +54,3 @@ class Strengths(base.Method):
             )
             for value in self.values
         }
-
-
-def check_method(spec):
-    """Raises UserError unless a method of that spec can be made."""
-    module, args, kwargs = registry.load("methods", spec)
-    try:
-        module.Method(*args, **kwargs)
-    except TypeError as error:
-        raise UserError(f"method {spec!r} does not take that: {error}") from error
