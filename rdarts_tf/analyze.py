@@ -16,7 +16,7 @@ import shlex
 import sys
 
 from rdarts_tf import config as config_lib
-from rdarts_tf import genotype
+from rdarts_tf import genotype, placing
 from rdarts_tf.analysis import csv_table, trajectory
 from rdarts_tf.errors import UserError
 from rdarts_tf.evaluate_config import folder_name
@@ -30,8 +30,13 @@ def main(argv):
             raise UserError(f"unknown --what={config.what}; there are: {', '.join(ANALYSES)}")
         if not paths:
             raise UserError("nothing to analyze; give run directories or CSV files")
+        alone = len(paths) == 1 and pathlib.Path(paths[0]).is_dir()
+        folder = pathlib.Path(config.out or pathlib.Path(paths[0] if alone else ".") / "analysis")
+        replace = config.overwrite or (alone and not config.out)
+        if not replace:
+            placing.check_free(folder, [f"{config.what}.csv"])  # the others are known later
         files = dict(ANALYSES[config.what](config, paths))
-        write_files(config.out or _default_out(paths), files)
+        write_files(folder, files, replace=replace)
         return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -255,12 +260,6 @@ def _curve(found, spec):
 
 def _method(spec):
     return config_lib.SearchConfig(method=spec).make_method()
-
-
-def _default_out(paths):
-    """`analysis` inside the only run directory, or where the command runs."""
-    alone = len(paths) == 1 and pathlib.Path(paths[0]).is_dir()
-    return pathlib.Path(paths[0] if alone else ".") / "analysis"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ FREE = ("data_dir", "checkpoint_every", "keep_checkpoints", "strategy", "jit_com
 FREE += ("name", "preset", "seeds")  # of an evaluation
 FREE += ("executor", "address", "cpus_per_run", "gpus_per_run")
 
+_REPLACE = "replace files that are there; without --out, those in a run directory always are"
+
 
 class ConfigError(UserError):
     """A value that cannot be; the message is one sentence with the remedy."""
@@ -32,6 +34,10 @@ def option(default, text, **kwargs):
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
     """What the configuration of every stage that trains has in common."""
+
+    OVERWRITE = (
+        "start anew in a run directory that is in use; what this package did not write stays"
+    )
 
     data_dir: str | None = option(None, "where data sets are; default ~/tensorflow_datasets")
     gamma_initializer: str = option(
@@ -225,6 +231,7 @@ class AnalyzeConfig:
     out: str | None = option(
         None, "folder for what is written; default analysis, in the run directory if there is one"
     )
+    overwrite: bool = option(False, _REPLACE)
     method: str | None = option(
         None, "whose stop rule is applied; default the run's own, else darts_es"
     )
@@ -242,6 +249,7 @@ class ReportConfig:
     out: str | None = option(
         None, "folder for the page; default report, in the run directory if there is only one"
     )
+    overwrite: bool = option(False, _REPLACE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,6 +257,7 @@ class ExportConfig:
     """What is written of a run for use elsewhere."""
 
     RUN_DIR = "the run whose cells or retrained network are exported"
+    OVERWRITE = "replace a file or a former export that is in the way; another folder never is"
 
     format: str = option(
         "savedmodel",
@@ -258,7 +267,9 @@ class ExportConfig:
     what: str = option(
         "network", "the retrained network, or one untrained cell", choices=("network", "cell")
     )
-    out: str | None = option(None, "file or folder to write; default in RUN/export")
+    out: str | None = option(
+        None, "file or folder to write, or a folder that exists, to write into; default RUN/export"
+    )
     evaluation: str | None = option(None, "folder in RUN/evaluate; default: the only one")
     seed: int | None = option(None, "which of its trainings; default: its first", low=0)
     input: str = option(
@@ -306,7 +317,7 @@ def define_flags(config_class, *, in_run_dir, flag_values=flags.FLAGS):
             flags.DEFINE_string(field.name, field.default, text + _available(field.name), **own)
     if in_run_dir:
         flags.DEFINE_string("run_dir", None, config_class.RUN_DIR, **own)
-        flags.DEFINE_bool("overwrite", False, "start anew in a run directory that is in use", **own)
+        flags.DEFINE_bool("overwrite", False, config_class.OVERWRITE, **own)
 
 
 def run(main, config_class, *, in_run_dir=True):

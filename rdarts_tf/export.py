@@ -7,9 +7,9 @@ import sys
 from absl import flags, logging
 
 from rdarts_tf import config as config_lib
-from rdarts_tf import evaluate_config, named_genotypes
+from rdarts_tf import evaluate_config, named_genotypes, placing
 from rdarts_tf.errors import UserError
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.run_dir import RunDir, write_files
 
 _DRAWINGS = ("png", "svg", "dot")
 _SUFFIX = {"savedmodel": "_savedmodel", "tflite": ".tflite", "onnx": ".onnx", "keras": ".keras"}
@@ -66,10 +66,17 @@ def _genotype(config, run_dir):
     return named_genotypes.read(folder.read_json("config.json")["genotype"])
 
 
+def _default_out(run_dir):
+    return (run_dir.path if run_dir else pathlib.Path()) / "export"
+
+
 def _target(config, run_dir, name):
+    """The path of an export; raises UserError where something is in its place."""
+    path = _default_out(run_dir) / name
     if config.out:
-        return pathlib.Path(config.out)
-    return (run_dir.path if run_dir else pathlib.Path()) / "export" / name
+        path = placing.target(pathlib.Path(config.out), name)
+    placing.check(path, overwrite=flags.FLAGS.overwrite)
+    return path
 
 
 def _draw(config, run_dir):
@@ -77,8 +84,7 @@ def _draw(config, run_dir):
     from rdarts_tf.analysis import dot, plots
 
     genotype = _genotype(config, run_dir)
-    folder = _target(config, run_dir, "")
-    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
     for cell_type, pairs in genotype.cells.items():
         concat, title = genotype.concat[cell_type], f"{cell_type} cell"
         sizes = {"num_inputs": 1, "ops_per_node": 1} if cell_type == "recurrent" else {}
@@ -87,18 +93,19 @@ def _draw(config, run_dir):
         else:
             figure = plots.draw_cell(pairs, concat, title=title, **sizes)
             content = plots.to_png(figure) if config.format == "png" else plots.to_svg(figure)
-        name = f"{cell_type}_cell.{config.format}"
-        RunDir(folder).write_bytes(name, content)
-        print(folder / name)
+        files[f"{cell_type}_cell.{config.format}"] = content
+    ours = run_dir is not None and not config.out
+    folder = config.out or _default_out(run_dir)
+    write_files(folder, files, replace=ours or flags.FLAGS.overwrite)
 
 
 def _export_cell(config, run_dir):
     genotype = _genotype(config, run_dir)
+    path = _target(config, run_dir, f"{config.cell}_cell{_SUFFIX[config.format]}")
     from rdarts_tf import exporting  # TensorFlow takes seconds to load
     from rdarts_tf.networks import cnn
 
     cnn.check_genotype(genotype)
-    path = _target(config, run_dir, f"{config.cell}_cell{_SUFFIX[config.format]}")
     exporting.export_cell(
         genotype,
         config.cell,
@@ -106,6 +113,7 @@ def _export_cell(config, run_dir):
         config.format,
         channels=config.channels,
         input_channels=config.input_channels,
+        overwrite=flags.FLAGS.overwrite,
     )
     print(path)
 
@@ -113,13 +121,14 @@ def _export_cell(config, run_dir):
 def _export_network(config, run_dir):
     folder, result = _evaluation(config, run_dir, needed_for="a retrained network")
     evaluated = evaluate_config.EvaluateConfig(**folder.read_json("config.json"))
+    calibrated = config.quantize == "int8"
+    name = f"{folder.path.name}{'_int8' if calibrated else ''}{_SUFFIX[config.format]}"
+    path = _target(config, run_dir, name)
     record, arrays = folder.read_json("dataset.json"), _arrays(config, folder, result)
     from rdarts_tf import exporting  # TensorFlow takes seconds to load
 
     dataset = _dataset(config, evaluated, record)
-    calibrated = config.quantize == "int8"
-    name = f"{folder.path.name}{'_int8' if calibrated else ''}{_SUFFIX[config.format]}"
-    path, samples = _target(config, run_dir, name), dataset.test.images[:_NUM_SAMPLES]
+    samples = dataset.test.images[:_NUM_SAMPLES]
     found = exporting.export_network(
         _served(evaluated, record, arrays),
         path,
@@ -127,6 +136,7 @@ def _export_network(config, run_dir):
         input_type=config.input,
         samples=samples,
         calibration=dataset.train.images[: config.calibration_images] if calibrated else None,
+        overwrite=flags.FLAGS.overwrite,
     )
     print(
         f"read back in a new process, {len(samples)} test images: largest difference "

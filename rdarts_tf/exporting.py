@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rdarts_tf import placing
 from rdarts_tf.errors import UserError
 from rdarts_tf.layers.derived_cell import DerivedCell
 
@@ -62,9 +62,7 @@ def write_savedmodel(model, path, *, input_type):
     constants = {name: tf.constant(value) for name, value in metadata.items()}
     archive.add_endpoint("metadata", lambda: constants, input_signature=[])
     archive.write_out(str(path), verbose=False)
-    extra = path / "assets.extra"
-    extra.mkdir()
-    (extra / "metadata.json").write_text(json.dumps(metadata, indent=1) + "\n")
+    _write_metadata(path, metadata)
 
 
 def write_keras(model, path, *, input_type):
@@ -141,21 +139,23 @@ class Comparison(typing.NamedTuple):
     scale: float
 
 
-def export_network(model, path, kind, *, input_type, samples, calibration=None):
+def export_network(model, path, kind, *, input_type, samples, calibration=None, overwrite=False):
     """Writes the model, reads it back in a fresh process, and moves it to `path` if it answers alike.
 
     Args:
         model: serving.ServedNetwork.
-        path: of the file, for SavedModel of the folder; what is there is replaced.
+        path: of the file, for SavedModel of the folder.
         kind: a key of WRITERS.
         input_type: "uint8" or "float32".
         samples: uint8 [n, H, W, channels].
         calibration: uint8 [m, H, W, channels]: quantise a TFLite file to int8 with them; it may
             then differ by any amount.
+        overwrite: replace a file or a former export.
     Returns:
         Comparison.
     Raises:
-        UserError: no converter, or the difference is out of tolerance; nothing is written.
+        UserError: no converter, the difference is out of tolerance, or something else is there;
+            nothing is written.
     """
     as_input = (lambda x: x) if input_type == "uint8" else (lambda x: x.astype(np.float32) / 255)
     options = {} if calibration is None else {"calibration": as_input(calibration)}
@@ -171,7 +171,7 @@ def export_network(model, path, kind, *, input_type, samples, calibration=None):
                 f"the {kind} file answers otherwise than the network: logits differ by "
                 f"{found.logits:.1e}, probabilities by {found.probabilities:.1e}; nothing was written"
             )
-        move(written, path)
+        placing.move(written, path, overwrite=overwrite)
     return found
 
 
@@ -183,10 +183,15 @@ def _compare(ours, theirs):
     return Comparison(**difference, same_class=float(same), scale=scale)
 
 
-def export_cell(genotype, cell_type, path, kind, *, channels, input_channels):
+def export_cell(genotype, cell_type, path, kind, *, channels, input_channels, overwrite=False):
     """Writes one cell, freshly initialised, as a Keras model of [s0, s1] or a SavedModel.
 
     The SavedModel has the endpoints serve and train, for keras.layers.TFSMLayer.
+
+    Args:
+        overwrite: replace a file or a former export.
+    Raises:
+        UserError: something else is there.
     """
     reduction = cell_type == "reduce"
     pairs, concat = genotype.cells[cell_type], genotype.concat[cell_type]
@@ -200,14 +205,8 @@ def export_cell(genotype, cell_type, path, kind, *, channels, input_channels):
             model.save(written)
         else:
             _write_cell_savedmodel(model, written, input_channels)
-        move(written, path)
-
-
-def move(written, path):
-    """Puts a finished file or folder in its place, instead of what was there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    written.replace(path)
+            _write_metadata(written, {"genotype": str(genotype), "cell": cell_type})
+        placing.move(written, path, overwrite=overwrite)
 
 
 def _write_cell_savedmodel(model, path, input_channels):
@@ -221,6 +220,13 @@ def _write_cell_savedmodel(model, path, input_channels):
             input_signature=[[spec, spec]],
         )
     archive.write_out(str(path), verbose=False)
+
+
+def _write_metadata(path, metadata):
+    """Beside saved_model.pb; `placing` knows an export of ours by it."""
+    extra = path / "assets.extra"
+    extra.mkdir()
+    (extra / "metadata.json").write_text(json.dumps(metadata, indent=1) + "\n")
 
 
 def _call(model):

@@ -25,8 +25,10 @@ def main(argv):
                 "nothing to report; give run directories, folders that hold some, or CSV files"
             )
         records, recorded = _read(paths)
+        alone = len(records) == 1 and not recorded
+        folder = config.out or (records[0].path if alone else pathlib.Path()) / "report"
         files = page_files(list(blocks(records, recorded)))
-        write_files(config.out or _default_out(records, recorded), files)
+        write_files(folder, files, replace=config.overwrite or (alone and not config.out))
         return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -69,12 +71,6 @@ def _read(paths):
     records = record_reading.read([path for path in paths if path.is_dir()])
     files = [path for path in paths if not path.is_dir()]
     return records, [each for file in files for each in trajectory.read_csv(file)]
-
-
-def _default_out(records, recorded):
-    """`report` inside the only run, or where the command runs."""
-    alone = len(records) == 1 and not recorded
-    return (records[0].path if alone else pathlib.Path()) / "report"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import zlib
 
 import numpy as np
 
+from rdarts_tf import placing
 from rdarts_tf.errors import UserError
 
 _UNREADABLE = (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError)
@@ -213,13 +214,17 @@ class RunDir:
             path.unlink()
 
 
-def write_files(folder, files):
+def write_files(folder, files, *, replace):
     """Writes {name: bytes} into a folder that is made where it is missing, and prints the paths.
 
+    Args:
+        replace: files that are there.
     Raises:
-        RunDirError: it cannot be written.
+        UserError: it cannot be written, or a file is there.
     """
     folder = pathlib.Path(folder)
+    if not replace:
+        placing.check_free(folder, files)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

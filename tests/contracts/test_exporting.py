@@ -58,14 +58,23 @@ def test_both_input_types_mean_the_same():
 def test_the_written_file_answers_alike_and_replaces_an_older_one(kind, input_type, tmp_path):
     path = tmp_path / f"net.{kind}"
     if kind == "savedmodel":
-        path.mkdir()
-        (path / "old").touch()
+        exporting.write_savedmodel(served(mean=0.1), path, input_type=input_type)
     else:
         path.write_text("old")
-    found = exporting.export_network(served(), path, kind, input_type=input_type, samples=images())
+    found = exporting.export_network(
+        served(), path, kind, input_type=input_type, samples=images(), overwrite=True
+    )
     assert found.logits < 1e-4 and found.probabilities < 1e-5 and found.same_class == 1
     assert path.exists() and [p.name for p in tmp_path.iterdir()] == [path.name]
-    assert not (path / "old").exists()
+
+
+def test_a_folder_of_the_user_is_left_alone(tmp_path):
+    (tmp_path / "notes.md").write_text("mine")
+    with pytest.raises(UserError, match="no file and no SavedModel exported here"):
+        exporting.export_network(
+            served(), tmp_path, "savedmodel", input_type="uint8", samples=images(), overwrite=True
+        )
+    assert (tmp_path / "notes.md").read_text() == "mine"
 
 
 def test_savedmodel_names_its_classes_and_takes_both_types(tmp_path):

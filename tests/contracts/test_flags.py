@@ -39,6 +39,7 @@ ELSEWHERE = {
     "jit_compile": "contracts/test_training.py",
     "mixed_precision": "contracts/test_training.py",
     "momentum": "contracts/test_training.py",
+    "overwrite": "end_to_end/test_export.py",  # of each command: contracts, test_report.py
     "seed": "contracts/test_training.py",
     "select_channels": "end_to_end/test_selection.py",
     "select_epochs": "end_to_end/test_selection.py",
@@ -171,9 +172,12 @@ def test_flag_has_an_effect(seen, name):
     assert CHECKS[name](seen)
 
 
-@pytest.mark.parametrize("field", dataclasses.fields(SearchConfig), ids=lambda field: field.name)
-def test_flag_is_tested_somewhere(field):
+NAMES = [*(field.name for field in dataclasses.fields(SearchConfig)), "overwrite"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_flag_is_tested_somewhere(name):
     """A new flag needs a line in CHECKS, or in ELSEWHERE and a test there."""
-    if field.name not in CHECKS:
-        path = pathlib.Path(__file__).parents[1] / ELSEWHERE[field.name]
-        assert re.search(rf"\b{field.name}\b", path.read_text())
+    if name not in CHECKS:
+        path = pathlib.Path(__file__).parents[1] / ELSEWHERE[name]
+        assert re.search(rf"\b{name}\b", path.read_text())

@@ -89,6 +89,61 @@ def test_a_cell_of_the_run(evaluated, tmp_path):
     assert out.exists()
 
 
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch, capsys):
+    """in_folder(*flags) -> (exit code, stdout, stderr), beside a file of the user."""
+    (tmp_path / "notes.md").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    yield lambda *flags: in_process.run(monkeypatch, capsys, export.main, ExportConfig, *flags)
+    assert (tmp_path / "notes.md").read_text() == "mine"
+
+
+CELL = ("--what=cell", f"--genotype={GENOTYPE}", "--channels=2", "--input_channels=2")
+
+
+@pytest.mark.parametrize("kind", ["keras", "savedmodel"])
+@pytest.mark.parametrize("out", [".", "mine"])
+def test_into_a_folder_and_over_a_former_export_by_overwrite(in_folder, tmp_path, kind, out):
+    (tmp_path / "mine").mkdir()
+    flags = (*CELL, f"--format={kind}", f"--out={out}")
+    code, stdout, stderr = in_folder(*flags)
+    assert code == 0, stderr
+    name = "normal_cell.keras" if kind == "keras" else "normal_cell_savedmodel"
+    path = tmp_path / out / name
+    assert path.exists() and stdout.splitlines()[-1] == str(pathlib.Path(out) / name)
+    before = path.stat().st_ino
+    code, _, stderr = in_folder(*flags)
+    assert code == 2 and f"{name} exists; choose another --out" in stderr
+    assert path.stat().st_ino == before
+    assert in_folder(*flags, "--overwrite")[0] == 0
+    assert path.stat().st_ino != before
+    assert in_folder(*CELL, f"--format={kind}", f"--out={path}", "--overwrite")[0] == 0
+    assert {p.name for p in tmp_path.iterdir()} - {name} == {"mine", "notes.md"}
+
+
+def test_what_is_the_users_is_not_replaced(evaluated, in_folder, tmp_path):
+    taken = tmp_path / "digits_savedmodel"
+    taken.mkdir()
+    (taken / "saved_model.pb").write_text("of another program")
+    for flags in ((), ("--overwrite",)):
+        code, _, stderr = in_folder(f"--run_dir={evaluated}", "--out=.", *flags)
+        assert code == 2 and "digits_savedmodel is no file and no SavedModel exported" in stderr
+    code, _, stderr = in_folder(f"--run_dir={evaluated}", "--format=onnx", "--out=notes.md")
+    assert code == 2 and "notes.md exists" in stderr
+    assert [p.name for p in taken.iterdir()] == ["saved_model.pb"]
+
+
+def test_drawings_replace_no_file_in_a_folder_of_the_user(in_folder, tmp_path):
+    drawing = tmp_path / "reduce_cell.dot"
+    drawing.write_text("mine")
+    flags = (f"--genotype={GENOTYPE}", "--format=dot", "--out=.")
+    code, _, stderr = in_folder(*flags)
+    assert code == 2 and "reduce_cell.dot exists; choose another --out" in stderr
+    assert drawing.read_text() == "mine" and len(list(tmp_path.iterdir())) == 2
+    assert in_folder(*flags, "--overwrite")[0] == 0
+    assert drawing.read_text().startswith("dig")
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -96,6 +151,9 @@ def test_a_cell_of_the_run(evaluated, tmp_path):
         (["--run_dir={empty}"], ["no finished evaluation", "rdarts_tf.evaluate"]),
         (["--run_dir={empty}", "--format=png"], ["no finished evaluation", "a genotype"]),
         (["--run_dir={run}", "--evaluation=cifar10"], ["'cifar10'"]),
+        (["--run_dir={run}", "--evaluation=../evaluate/digits"], ["'../evaluate/digits'"]),
+        (["--run_dir={run}", "--evaluation=.."], ["'..'"]),
+        (["--run_dir={run}", "--out={run}/evaluate/digits/result.json"], ["result.json exists"]),
         (["--run_dir={run}", "--seed=1"], ["the seeds 3, not 1"]),
         (["--run_dir={run}", "--what=cell", "--format=onnx"], ["cell", "onnx"]),
         (["--run_dir={run}", "--quantize=int8"], ["int8", "tflite"]),

@@ -513,6 +513,21 @@ def test_the_authors_trajectories_alone_fill_their_part(tmp_path):
     assert text.count("    python -m rdarts_tf.search") >= 7  # each other part says how to fill it
 
 
+def test_a_file_outside_of_the_run_is_replaced_by_overwrite_only(tmp_path):
+    run = write_run(tmp_path / "run", curvature=())
+    thesis = tmp_path / "report" / "report.md"
+    thesis.parent.mkdir()
+    thesis.write_text("mine")
+    done = run_report(run, "--out=report", folder=tmp_path)
+    assert done.returncode == 2
+    assert "report/report.md exists; choose another --out" in done.stderr
+    assert thesis.read_text() == "mine" and list(thesis.parent.iterdir()) == [thesis]
+    assert run_report(run, "--out=report", "--overwrite", folder=tmp_path).returncode == 0
+    assert thesis.read_text() != "mine"
+    for _ in range(2):  # in the run itself the page is ours
+        assert run_report(run, folder=tmp_path).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -165,6 +165,16 @@ def test_analyze_draws_runs_with_their_own_rule(tmp_path):
     assert ",26,20,20\n" in (plain / "analysis" / "trajectory.csv").read_text()
 
 
+@pytest.mark.parametrize("name", ["trajectory.csv", "trajectory_s1_cifar10.png"])
+def test_analyze_replaces_a_file_by_overwrite_only(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    done = analyze(RECORDED, f"--out={tmp_path}")
+    assert done.returncode == 2 and f"{name} exists; choose another --out" in done.stderr
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+    assert analyze(RECORDED, f"--out={tmp_path}", "--overwrite").returncode == 0
+    assert (tmp_path / name).read_bytes() != b"mine"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
