@@ -20,6 +20,7 @@ def main(argv):
         resolved = evaluate_config.resolve(config, searched)
         root = searched or RunDir(evaluate_config.default_run_dir(config))
         run_dir = RunDir(root.path / "evaluate" / resolved.name)
+        run_dir.check_ours("evaluation", overwrite=flags.FLAGS.overwrite)
         if not flags.FLAGS.overwrite:
             _check_same(resolved, run_dir)
         return _evaluate(resolved, run_dir, searched=searched, overwrite=flags.FLAGS.overwrite)
@@ -51,7 +52,7 @@ def _evaluate(config, run_dir, *, searched, overwrite):
     facts = _facts(config, dataset, net)
     strategy = distribution.make_strategy(config.strategy)
     if overwrite:
-        _clear(run_dir)
+        run_dir.clear("evaluation")  # all seeds, also those not asked for: they had other flags
     try:
         for seed in config.seed_list():
             seed_dir = RunDir(run_dir.path / f"seed_{seed}")
@@ -72,12 +73,6 @@ def _evaluate(config, run_dir, *, searched, overwrite):
     run_dir.write_json("result.json", facts | _summary(run_dir))
     _report(run_dir)
     return 0
-
-
-def _clear(run_dir):
-    """Forgets all seeds, those that are not asked for, too: they had other flags."""
-    for path in (run_dir.path, *run_dir.path.glob("seed_*")):
-        RunDir(path).clear()
 
 
 def _check_classes(dataset, run_dirs, config):

@@ -153,8 +153,10 @@ def check(config):
             raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")
     if config.drop_path_prob >= 1:
         raise ConfigError(f"--drop_path_prob={config.drop_path_prob} must be less than 1")
-    if config.name != folder_name(config.name):
-        raise ConfigError(f"--name={config.name} must consist of letters, digits, '.', '-' and '_'")
+    if config.name != folder_name(config.name) or not config.name.strip("."):
+        raise ConfigError(
+            f"--name={config.name} must consist of letters, digits, '.', '-' and '_', not of dots only"
+        )
     return config
 
 

@@ -1,6 +1,7 @@
 """Trains every architecture of a space and makes the table from which analysis.regret reads."""
 
 import dataclasses
+import os
 import pathlib
 
 from rdarts_tf import config as config_lib
@@ -19,8 +20,8 @@ class Exhaustive:
         out: folder; an architecture has its run directory OUT/<space>_<dataset>/<id>.
         common: flags of python -m rdarts_tf.evaluate for each.
     Raises:
-        UserError: the space has nodes that keep some of their edges only, a flag that cannot be, or
-            an architecture that was trained with other flags.
+        UserError: the space has nodes that keep some of their edges only, a flag that cannot be, an
+            architecture that was trained with other flags, or another file in place of the table.
     """
 
     def __init__(self, space, dataset, *, seeds, out, common):
@@ -42,6 +43,7 @@ class Exhaustive:
         self.folder, self.table = pathlib.Path(out) / name, pathlib.Path(out) / f"{name}.csv"
         self.choices = {self._id(choice): choice for choice in self.space.architectures()}
         self._check_trained_alike()
+        self._check_table()
 
     def tasks(self):
         """The executor.Tasks of the architectures that lack a seed."""
@@ -84,12 +86,23 @@ class Exhaustive:
     def _check_trained_alike(self):
         for name in self.choices:
             run_dir, config = self._evaluation(name)
+            run_dir.check_ours("evaluation")
             recorded = run_dir.read_json("config.json")
             if recorded and (differing := config_lib.differences(config, recorded)):
                 raise UserError(
                     f"{run_dir.path} was trained with other flags: {', '.join(differing)}; choose "
                     "another --out"
                 )
+
+    def _check_table(self):
+        """Only a former table may be written anew."""
+        try:
+            if os.path.lexists(self.table):
+                regret.read_table(self.table, self.space)
+        except UserError as error:
+            raise UserError(
+                f"the table would replace a file: {error}; choose another --out"
+            ) from error
 
     def _trained(self, name):
         """regret.Trained over all seeds; None if one is missing."""

@@ -66,7 +66,7 @@ class SearchRun(EpochRun):
             Interrupted, Diverged; UserError: the checkpoint is another network's.
         """
         if overwrite:
-            self.run_dir.clear()
+            self.run_dir.clear("search")
         self.epoch, self.first_step = self._resume()
         config_lib.write_description(self.config, self.run_dir, self.dataset)
         self.board = summaries.SearchSummaries(self.run_dir.tensorboard, resume_step=self.epoch)

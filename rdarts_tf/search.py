@@ -15,6 +15,7 @@ def main(argv):
             raise UserError(f"unexpected argument {argv[1]!r}; flags look like --space=s1")
         config = config_lib.check(config_lib.from_flags(config_lib.SearchConfig))
         run_dir = RunDir(flags.FLAGS.run_dir or config.default_run_dir())
+        run_dir.check_ours("search", overwrite=flags.FLAGS.overwrite)
         if not flags.FLAGS.overwrite and _is_finished(config, run_dir):
             print(f"{run_dir.path} is finished; --overwrite starts anew")
             _report(run_dir)

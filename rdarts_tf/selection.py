@@ -3,10 +3,9 @@
 Each search is a run directory of its own, runs/<name>, with the training in evaluate/select.
 """
 
-import shutil
-
 from rdarts_tf import config as config_lib
 from rdarts_tf import distribution, executor, genotype, loop, summaries
+from rdarts_tf.errors import UserError
 from rdarts_tf.methods import tracker
 from rdarts_tf.run_dir import RunDir
 
@@ -33,24 +32,51 @@ class SelectionRun:
         for search in self.searches.values():
             loop.splits(search, self.dataset)
             loop.cutout_length(search, self.dataset)
+        for name in self.searches:
+            RunDir(self._folder(name)).check_ours("search")
 
     def run(self, *, overwrite=False):
         """Runs what is missing and selects.
 
         Args:
-            overwrite: clear the directory first, the searches included.
+            overwrite: clear the directory first, and what it recorded as its searches.
         Returns:
             genotype.Genotype.
         Raises:
             executor.Stopped, executor.Failed.
         """
         if overwrite:
-            self.run_dir.clear()
-            shutil.rmtree(self.run_dir.path / _SEARCHES, ignore_errors=True)
+            self._forget()
         config_lib.write_description(self.config, self.run_dir, self.dataset)
         tasks = [self._task(name) for name in self.searches]
         executor.check(tasks, executor.run(tasks, self.config, say=self.say))
         return self._select([self._row(name) for name in self.searches])
+
+    def _forget(self):
+        """Deletes what this selection wrote, its searches first; other runs beside them stay."""
+        found = [RunDir(self._folder(name)) for name in self._recorded()]
+        written = [(RunDir(run.path / "evaluate" / _EVALUATION), "evaluation") for run in found]
+        written += [(run, "search") for run in (*found, self.run_dir)]
+        for run_dir, kind in written:
+            run_dir.check_ours(kind, overwrite=True)
+        for run_dir, kind in written:
+            run_dir.clear(kind)
+        for run in found:
+            (run.path / executor.LOG).unlink(missing_ok=True)
+            run.delete_empty_folders()
+
+    def _recorded(self):
+        """Yields the names of the searches that are here with the flags this selection gave them."""
+        try:
+            recorded = self.run_dir.read_json("config.json")
+            searches = config_lib.pieces(config_lib.search_config(recorded)) if recorded else {}
+        except UserError:  # damaged, or of another version
+            searches = self.searches
+        for name, search in searches.items():
+            run = RunDir(self._folder(name))
+            recorded = run.read_json("config.json") if run.holds("search") else None
+            if recorded and not config_lib.differences(search, recorded):
+                yield name
 
     def _folder(self, name):
         return self.run_dir.path / _SEARCHES / name

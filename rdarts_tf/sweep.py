@@ -62,6 +62,7 @@ def _task(flags, config):
     config_lib.check(searched)
     _refuse_overwrite(own)
     folder = pathlib.Path(own["run_dir"] or searched.default_run_dir(config.out))
+    RunDir(folder).check_ours("search")
     recorded = RunDir(folder).read_json("config.json")
     if recorded and (differing := config_lib.differences(searched, recorded)):
         raise UserError(

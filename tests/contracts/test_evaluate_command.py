@@ -37,6 +37,9 @@ def command(monkeypatch, capsys):
         (["--genotype=DARTS_V2", "--batch_size=5000"], ["5000", "at most"]),
         (["--genotype=DARTS_V2", "--dataset=mnits"], ["mnits"]),
         (["--genotype=DARTS_V2", "--name=a/b"], ["a/b"]),
+        (["--genotype=DARTS_V2", "--name=.."], ["--name=..", "dots"]),
+        (["--genotype=DARTS_V2", "--name=.", "--overwrite"], ["--name=.", "dots"]),
+        (["--genotype=DARTS_V2", "--name="], ["--name= must"]),
         (["--genotype=DARTS_V2", "--weight_decay=nan"], ["weight_decay=nan"]),
     ],
 )
@@ -53,6 +56,19 @@ def test_without_run_or_genotype_there_is_nothing_to_train(command):
     code, _, stderr = command()
     assert code == 2
     assert "give --run_dir of a finished search, or --genotype" in stderr
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+@pytest.mark.parametrize("name", ["config.json", "result.json", "seed_1/metrics.jsonl"])
+def test_files_of_others_are_never_replaced(command, tmp_path, name, overwrite):
+    mine = tmp_path / "evaluate/here" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text('{"mine": 1}')
+    flags = (f"--run_dir={tmp_path}", "--genotype=DARTS_V2", "--dataset=digits", "--name=here")
+    code, _, stderr = command(*flags, *overwrite)
+    assert code == 2 and f"{mine} would be replaced" in stderr
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [mine]
+    assert mine.read_text() == '{"mine": 1}'
 
 
 # Presets.

@@ -98,6 +98,39 @@ def test_overwriting(command, tmp_path):
     assert (run_dir / "notes.md").read_text() == "mine"
 
 
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+@pytest.mark.parametrize(
+    "name", ["config.json", "genotype.txt", "checkpoints/epoch_0001_step_000000.npz"]
+)
+def test_files_of_others_are_never_replaced(command, tmp_path, monkeypatch, name, overwrite):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('{"mine": 1}')
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    code, _, stderr = command(".", *overwrite)
+    assert code == 2 and f"{name} would be replaced" in sentence(stderr)
+    assert contents(tmp_path) == before
+
+
+def test_what_else_is_in_the_directory_stays(command, tmp_path):
+    mine = {tmp_path / name: b"mine" for name in ("runs", "notes.md", ".mine.tmp", "log.txt")}
+    for path, content in mine.items():
+        path.write_bytes(content)
+    for arguments in ((), ("--overwrite", "--seed=5")):
+        assert command(tmp_path, *arguments)[0] == 0
+        assert mine.items() <= contents(tmp_path).items()
+
+
+def test_a_run_directory_that_can_be_none_is_refused(command, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    before = contents(tmp_path)
+    for name in ("file", "file/run", "link", "link/run"):
+        code, _, stderr = command(tmp_path / name, "--overwrite")
+        assert code == 2 and "is no folder; choose another --run_dir" in sentence(stderr)
+    assert contents(tmp_path) == before and (tmp_path / "link").is_symlink()
+
+
 def test_a_finished_run_is_left_alone(command, tmp_path):
     run_dir = tmp_path / "run"
     assert command(run_dir)[0] == 0

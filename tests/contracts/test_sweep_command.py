@@ -196,6 +196,22 @@ def test_a_directory_of_another_run_is_refused(command, started, tmp_path):
     assert command("--dataset=digits", "--seeds=1,2", "--", "--epochs=7")[0] == 0
 
 
+def test_files_of_others_in_the_place_of_a_run_or_a_table_are_refused(command, started, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for flags in ((), ("--exhaustive", "--space=s5")):
+        code, _, stderr = command("--dataset=digits", "--out=file", *flags)
+        assert code == 2 and "file is no folder" in sentence(stderr)
+    run = tmp_path / "runs/s1_digits_darts_s1"
+    run.mkdir(parents=True)
+    (run / "genotype.txt").write_text("mine")
+    code, _, stderr = command("--dataset=digits", "--seeds=1")
+    assert code == 2 and "genotype.txt would be replaced" in sentence(stderr)
+    (tmp_path / "runs/s5_digits.csv").write_text("mine\n1\n")
+    code, _, stderr = command("--dataset=digits", "--space=s5", "--exhaustive")
+    assert code == 2 and "s5_digits.csv" in sentence(stderr) and "--out" in sentence(stderr)
+    assert not started
+
+
 # Exit codes.
 def test_failed_runs_are_named_with_their_logs(command, monkeypatch):
     codes = iter((0, 1, 2))

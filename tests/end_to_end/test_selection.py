@@ -119,17 +119,48 @@ def test_a_piece_that_fails_is_named_with_its_log(tmp_path, monkeypatch):
 def test_overwriting_forgets_the_searches(tmp_path, monkeypatch):
     run_dir = RunDir(tmp_path / "run")
     run_dir.create()
-    piece = run_dir.path / "runs" / NAMES[0]
-    piece.mkdir(parents=True)
+    old = dataclasses.replace(CONFIG, method="rdarts_l2(values=[3e-4, 3e-3])")
+    run_dir.write_json("config.json", dataclasses.asdict(old))
     run_dir.write_text("selection.txt", "old")
+    searches = config.pieces(old) | {"mine": config.SearchConfig(dataset="digits")}
+    pieces = {name: RunDir(run_dir.path / "runs" / name) for name in searches}
+    for name, settings in searches.items():
+        pieces[name].create()
+        pieces[name].write_json("config.json", dataclasses.asdict(settings))
+        pieces[name].write_text(executor.LOG, "")
+        chosen = RunDir(pieces[name].path / "evaluate/select")
+        chosen.create()
+        chosen.write_json("config.json", {"genotype": "", "split": "search"})
+    noted = pieces["weight_decay_0.003"].path / "notes.md"
+    noted.write_text("mine")
 
     def run(tasks, settings, **kwargs):
-        assert not piece.exists() and not (run_dir.path / "selection.txt").exists()
+        assert not (run_dir.path / "selection.txt").exists()
+        runs = run_dir.path / "runs"
+        assert sorted(runs.iterdir()) == [pieces["mine"].path, noted.parent]
+        assert list(noted.parent.iterdir()) == [noted]
+        left = [path.name for path in pieces["mine"].path.rglob("*") if path.is_file()]
+        assert sorted(left) == ["config.json", "config.json", executor.LOG]
         return dict.fromkeys(NAMES, 1)
 
     monkeypatch.setattr(executor, "run", run)
     with pytest.raises(executor.Failed):
         selection.SelectionRun(CONFIG, run_dir).run(overwrite=True)
+
+
+def test_overwriting_keeps_what_has_the_name_of_a_search(tmp_path, monkeypatch):
+    run_dir = RunDir(tmp_path)
+    run_dir.write_json("config.json", dataclasses.asdict(CONFIG))
+    mine = RunDir(tmp_path / "runs" / NAMES[0])
+    mine.create()
+    mine.write_json("config.json", dataclasses.asdict(config.SearchConfig(epochs=7)))
+    monkeypatch.setattr(executor, "run", lambda *a, **k: dict.fromkeys(NAMES, 1))
+    with pytest.raises(executor.Failed):
+        selection.SelectionRun(CONFIG, run_dir).run(overwrite=True)
+    assert mine.read_json("config.json")["epochs"] == 7
+    mine.write_text("config.json", "mine")
+    with pytest.raises(config.UserError, match="config.json would be replaced"):
+        selection.SelectionRun(CONFIG, run_dir)
 
 
 def test_every_piece_is_checked_before_any_work(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rdarts_tf import config, run_dir
+from rdarts_tf.errors import UserError
 from rdarts_tf.run_dir import RunDir, RunDirError, save_npz
 from rdarts_tf.spaces import s1, s2
 
@@ -73,17 +74,68 @@ def test_metrics_and_alphas_are_cut_back_to_the_checkpoint(run):
     assert run.read_alphas()["normal"].shape == (2, 2, 2)
 
 
+SEARCH = {"space": "s1", "method": "darts"}
+
+
 def test_clearing_leaves_files_that_are_not_the_searchs(run):
-    run.write_json("config.json", {})
+    run.write_json("config.json", SEARCH)
     run.save_checkpoint(arrays(1), epoch=1)
     run.save_selection(0, {"scored": []})
-    run.write_text("notes.md", "mine")
+    mine = (".mine.tmp", "genotype_notes.md", "notes.md", "seed_1/result.json")
+    (run.path / "seed_1").mkdir()
+    for name in (*mine, "selections/epoch_best.json"):
+        run.write_text(name, "mine")
     (run.path / ".config.json.1.tmp").write_text("left by a killed process")
     run.create()
-    run.clear()
-    left = ["checkpoints", "notes.md", "selections"]
+    run.clear("search")
+    left = [*mine[:1], "checkpoints", *mine[1:3], "seed_1", "selections"]
     assert sorted(p.name for p in run.path.iterdir()) == left
-    assert run.list_checkpoints() == list(run.selections.iterdir()) == []
+    assert [p.name for p in run.selections.iterdir()] == ["epoch_best.json"]
+    assert run.list_checkpoints() == [] and (run.path / mine[-1]).exists()
+
+
+def test_clearing_an_evaluation_forgets_its_seeds(run):
+    run.write_json("config.json", {"genotype": "", "split": "test"})
+    seed = RunDir(run.path / "seed_3")
+    seed.create()
+    seed.save_checkpoint(arrays(1), epoch=1)
+    run.clear("evaluation")
+    assert not [path for path in run.path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("content", ['{"mine": 1}', "[1]", "{", '{"genotype": "", "split": ""}'])
+def test_files_of_others_are_not_cleared_and_not_replaced(run, content):
+    run.write_text("config.json", content)
+    for act in (run.check_ours, run.clear):
+        with pytest.raises(UserError, match=r"config\.json would be replaced.*no search"):
+            act("search")
+    (run.path / "config.json").unlink()
+    run.write_text("metrics.jsonl", "")  # what a process killed early leaves
+    run.check_ours("search")
+    run.write_text("metrics.jsonl", "mine")
+    with pytest.raises(UserError, match=r"metrics\.jsonl would be replaced"):
+        run.check_ours("search", overwrite=True)
+
+
+def test_a_damaged_search_is_known_by_its_flags(run):
+    run.write_text("config.json", "{")
+    run.write_text("flags.cfg", "--space=s1\n--method=darts\n")
+    run.clear("search")
+    assert not (run.path / "config.json").exists()
+
+
+def test_clearing_follows_no_links(run, tmp_path):
+    run.write_json("config.json", SEARCH)
+    run.save_checkpoint(arrays(1), epoch=1)
+    run.checkpoints.rename(tmp_path / "elsewhere")
+    run.checkpoints.symlink_to(tmp_path / "elsewhere")
+    run.check_ours("search")
+    link = RunDir(tmp_path / "link")
+    link.path.symlink_to(run.path)
+    for each in (run, link):
+        with pytest.raises(UserError, match="is a link, which --overwrite does not follow"):
+            each.clear("search")
+    assert len(run.list_checkpoints()) == 1 and run.read_json("config.json") == SEARCH
 
 
 def test_damaged_json_is_reported(run):
