@@ -93,7 +93,7 @@ class SelectionRun:
         )
         flags = {"name": _EVALUATION, "split": "search", "epochs": config.select_epochs}
         flags |= {"layers": config.select_layers, "init_channels": config.select_channels}
-        flags |= {key: getattr(config, key) for key in ("data_dir", *same)}
+        flags |= {key: getattr(config, key) for key in ("dataset", "data_dir", *same)}
         return executor.Task(
             name,
             (

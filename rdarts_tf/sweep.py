@@ -77,15 +77,16 @@ def _task(flags, config):
 
 
 def _checked_evaluation(config, searched):
-    """The flags of each evaluation, checked with a cell in place of the one to be found."""
+    """The flags of an evaluation, checked with a cell in place of the one to be found."""
     arguments = config.evaluate_arguments()
     given, own = config_lib.parse(evaluate_config.EvaluateConfig, arguments)
     _refuse_overwrite(own)
     if given.genotype or own["run_dir"]:
         raise UserError("--evaluate retrains what is found; leave --genotype and --run_dir out")
-    some = {"genotype": "DARTS_V2", "dataset": given.dataset or searched.dataset}
-    evaluate_config.resolve(dataclasses.replace(given, **some), None)
-    return arguments
+    dataset = given.dataset or searched.dataset
+    evaluate_config.resolve(dataclasses.replace(given, genotype="DARTS_V2", dataset=dataset), None)
+    own = () if given.dataset else (f"--dataset={dataset}",)  # of a record it might not be trusted
+    return [*arguments, *own]
 
 
 def _refuse_overwrite(own):

@@ -111,8 +111,8 @@ def test_what_is_found_is_retrained(command, started):
     flags = ("--evaluate", "--evaluate_flags=--epochs=10 --layers=3")
     assert command("--dataset=digits", "--seeds=1", *flags)[0] == 0
     (task,) = started[0][0]
-    run_dir = "--run_dir=runs/s1_digits_darts_s1"
-    assert task.commands[1] == ("-m", "rdarts_tf.evaluate", "--epochs=10", "--layers=3", run_dir)
+    where = ("--dataset=digits", "--run_dir=runs/s1_digits_darts_s1")
+    assert task.commands[1] == ("-m", "rdarts_tf.evaluate", "--epochs=10", "--layers=3", *where)
 
 
 # Printing.
@@ -125,7 +125,8 @@ def test_a_dry_run_prints_what_can_be_pasted(command, started, tmp_path):
     assert first[:3] == ["python", "-m", "rdarts_tf.search"]
     parsed, own = config.parse(config.SearchConfig, first[3:])
     assert (parsed.method, parsed.epochs, parsed.seed) == (method, 2, 1)
-    assert second == ["python", "-m", "rdarts_tf.evaluate", f"--run_dir={own['run_dir']}"]
+    assert second[:4] == ["python", "-m", "rdarts_tf.evaluate", "--dataset=digits"]
+    assert second[4:] == [f"--run_dir={own['run_dir']}"]
     assert list(tmp_path.iterdir()) == []
 
 
