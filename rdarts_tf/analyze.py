@@ -16,7 +16,7 @@ import shlex
 import sys
 
 from rdarts_tf import config as config_lib
-from rdarts_tf import genotype, placing
+from rdarts_tf import genotype, placing, registry
 from rdarts_tf.analysis import csv_table, trajectory
 from rdarts_tf.errors import UserError
 from rdarts_tf.evaluate_config import folder_name
@@ -30,6 +30,8 @@ def main(argv):
             raise UserError(f"unknown --what={config.what}; there are: {', '.join(ANALYSES)}")
         if not paths:
             raise UserError("nothing to analyze; give run directories or CSV files")
+        for path in paths:
+            registry.distrust(path)
         alone = len(paths) == 1 and pathlib.Path(paths[0]).is_dir()
         folder = pathlib.Path(config.out or pathlib.Path(paths[0] if alone else ".") / "analysis")
         replace = config.overwrite or (alone and not config.out)
@@ -60,7 +62,7 @@ def spectra(config, paths):
     """Yields (file name, content): the Hessian of each checkpoint anew, its spectrum drawn and listed."""
     from rdarts_tf.analysis import plots, spectrum
 
-    found = [measured for path in paths for measured in _hessians(pathlib.Path(path))]
+    found = [measured for path in paths for measured in _hessians(config, pathlib.Path(path))]
     for name in dict.fromkeys(name for name, *_ in found):
         values = {epoch: values for run, epoch, values in found if run == name}
         yield f"spectrum_{name}.png", plots.to_png(plots.spectra(values, title=name))
@@ -74,7 +76,7 @@ def discretizations(config, paths):
     """Yields discretization.csv, a row for each checkpoint."""
     yield (
         "discretization.csv",
-        csv_table.to_bytes([row for path in paths for row in _discretized(path)]),
+        csv_table.to_bytes([row for path in paths for row in _discretized(config, path)]),
     )
 
 
@@ -103,19 +105,19 @@ def regrets(config, paths):
     yield "regret.csv", csv_table.to_bytes(every)
 
 
-def _hessians(path):
+def _hessians(config, path):
     """Yields (name of the run, epoch, eigenvalues ascending) of each whole epoch's checkpoint."""
-    for run, epoch in _checkpoints(path, eigensolver="full"):
+    for run, epoch in _checkpoints(config, path, eigensolver="full"):
         found = _measure(run, epoch, path)
         print(f"{path}, epoch {epoch}: lambda_max {found.lambda_max:.4g}")
         yield path.resolve().name, epoch, found.spectrum
 
 
-def _discretized(path):
+def _discretized(config, path):
     """Yields a row of discretization.csv for each whole epoch's checkpoint."""
     from rdarts_tf.analysis import discretization  # not earlier: it loads TensorFlow
 
-    for run, epoch in _checkpoints(pathlib.Path(path)):
+    for run, epoch in _checkpoints(config, pathlib.Path(path)):
         row = discretization.row(
             run.net,
             run.validation_epoch(epoch),
@@ -131,11 +133,12 @@ def _discretized(path):
         yield {"run": pathlib.Path(path).resolve().name, "epoch": epoch} | row
 
 
-def _checkpoints(path, **changes):
+def _checkpoints(config, path, **changes):
     """Yields (loop.SearchRun with its weights, epoch) of each whole epoch's checkpoint.
 
     Args:
-        changes: of the run's configuration.
+        changes: of the run's configuration, in addition to --data_dir: TFDS imports what the files of a
+            data set name, so a record must not say where they are.
     """
     recorded, run_dir = _recorded(path), RunDir(path)
     checkpoints = [(epoch, file) for (epoch, step), file in run_dir.list_checkpoints() if not step]
@@ -144,6 +147,7 @@ def _checkpoints(path, **changes):
             f"run {path} holds no checkpoint of a whole epoch; search with --keep_checkpoints=2 or "
             "more, or 0 for all"
         )
+    changes["data_dir"] = config.data_dir
     settings = dataclasses.replace(config_lib.search_config(recorded), **changes)
     if settings.make_method().selection:
         raise UserError(

@@ -240,6 +240,7 @@ class AnalyzeConfig:
         "of --what=regret: CSV file that rdarts_tf.sweep --exhaustive wrote; default: one that comes "
         "along",
     )
+    data_dir: str | None = option(None, "where data sets are; default ~/tensorflow_datasets")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,6 +319,11 @@ def define_flags(config_class, *, in_run_dir, flag_values=flags.FLAGS):
     if in_run_dir:
         flags.DEFINE_string("run_dir", None, config_class.RUN_DIR, **own)
         flags.DEFINE_bool("overwrite", False, config_class.OVERWRITE, **own)
+    if in_run_dir or config_class in (AnalyzeConfig, ReportConfig):
+        text = (
+            "module outside of rdarts_tf that a run's record may name, such as my_package.my_space"
+        )
+        flags.DEFINE_multi_string("plugin", [], f"{text}; may be repeated", **own)
 
 
 def run(main, config_class, *, in_run_dir=True):
@@ -343,9 +349,28 @@ def run(main, config_class, *, in_run_dir=True):
 
 
 def from_flags(config_class, flag_values=flags.FLAGS):
-    """The configuration that the parsed flags give, see `check`."""
+    """The configuration that the parsed flags give, see `check`.
+
+    From then on plugins outside of this package that the flags name may be imported, none of them from
+    the run directory.
+    """
+    _trust({name: flag_values[name].value for name in _TRUST if name in flag_values})
     names = [field.name for field in dataclasses.fields(config_class)]
     return config_class(**{name: flag_values[name].value for name in names})
+
+
+_TRUST = ("space", "dataset", "method", "plugin", "run_dir")  # flags that `_trust` reads
+
+
+def _trust(given):
+    for kind in ("space", "dataset", "method"):
+        text = given.get(kind) or ""
+        for spec in registry.split(text, text):  # a sweep lists several
+            registry.trust(spec, nested=kind == "method")
+    for name in given.get("plugin", ()):
+        registry.trust(name)
+    if given.get("run_dir"):
+        registry.distrust(given["run_dir"])
 
 
 def parse(config_class, arguments):

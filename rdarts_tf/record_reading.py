@@ -33,6 +33,8 @@ def read(paths):
             )
         found += [run for run in runs if run.resolve() not in seen]
         seen |= {run.resolve() for run in runs}
+    for run in found:
+        registry.distrust(run)
     parents = [run.resolve().parent for run in found]
     common = pathlib.Path(os.path.commonpath(parents)) if found else None
     return [_read(path, common) for path in found]

@@ -3,10 +3,15 @@
 A plugin is a module of one of the folders `spaces`, `methods`, `datasets`, `tasks`, or any
 importable module given by its dotted path (`my_package.my_space`). What a module must define is
 written in the `base` module of its folder.
+
+Names also come from the files of runs, which may be a stranger's: a dotted one is imported only after
+`trust`, which the user's own flags call, and never from a folder that `distrust` was told of.
 """
 
 import ast
 import importlib
+import importlib.util
+import pathlib
 import pkgutil
 import re
 
@@ -14,6 +19,8 @@ from rdarts_tf.errors import UserError
 
 KINDS = ("spaces", "methods", "datasets", "tasks")
 _SPEC = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_TRUSTED = set()  # names of modules outside of this package that may be imported
+_DISTRUSTED = set()  # folders from which nothing is
 
 
 def names(kind):
@@ -49,23 +56,71 @@ def parse(spec):
     return match.group(1), args, kwargs
 
 
+def trust(spec, *, nested=False):
+    """Lets `load` import the module that a user names.
+
+    Args:
+        nested: and those that its arguments name, as in "best_of(method=my_package.my_method)".
+    Raises:
+        UserError: as `parse`.
+    """
+    name, args, kwargs = parse(spec)
+    _TRUSTED.add(name)
+    for value in (*args, *kwargs.values()) if nested else ():
+        if isinstance(value, str) and _SPEC.fullmatch(value):
+            trust(value, nested=True)
+
+
+def distrust(folder):
+    """Keeps `load` from importing what lies in a folder, trusted or not."""
+    _DISTRUSTED.add(pathlib.Path(folder).resolve())
+
+
 def load(kind, spec):
     """Imports the plugin that `spec` names.
 
     Returns:
         (module, args, kwargs); the arguments are those written behind the name.
     Raises:
-        UserError: no such plugin; the sentence lists those there are.
+        UserError: no such plugin, the sentence lists those there are; or one outside of this package
+            that is not trusted.
     """
     name, args, kwargs = parse(spec)
     if "." in name:
-        try:
-            return importlib.import_module(name), args, kwargs
-        except ImportError as error:
-            raise UserError(f"cannot import {kind[:-1]} {name!r}: {error}") from error
+        return _load_outside(kind, name), args, kwargs
     if name not in names(kind):
         raise UserError(f"unknown {kind[:-1]} {name!r}; there are: {', '.join(names(kind))}")
     return importlib.import_module(f"rdarts_tf.{kind}.{name}"), args, kwargs
+
+
+def _load_outside(kind, name):
+    """The module of a dotted name."""
+    if name not in _TRUSTED:
+        raise UserError(
+            f"{kind[:-1]} {name!r} is code outside of rdarts_tf that no flag names; if you trust it, "
+            f"give --plugin={name}"
+        )
+    parts = name.split(".")
+    try:
+        for length in range(1, len(parts) + 1):
+            _check_place(".".join(parts[:length]))
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(f"cannot import {kind[:-1]} {name!r}: {error}") from error
+
+
+def _check_place(name):
+    """Raises UserError if a module lies in a distrusted folder; imports its parents, but not itself."""
+    spec = importlib.util.find_spec(name)
+    places = [*(spec.submodule_search_locations or ())] if spec else []
+    if spec and spec.has_location:
+        places.append(spec.origin)
+    for place in (pathlib.Path(place).resolve() for place in places):
+        if folder := next(filter(place.is_relative_to, _DISTRUSTED), None):
+            raise UserError(
+                f"module {name!r} lies in the run directory {folder}, from which no code is run; move "
+                "it elsewhere"
+            )
 
 
 def split(arguments, spec):

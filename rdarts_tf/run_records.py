@@ -1,5 +1,6 @@
 """What a run recorded, and what follows from it. No TensorFlow."""
 
+import contextlib
 import dataclasses
 import math
 import pathlib
@@ -7,6 +8,7 @@ import shlex
 
 from rdarts_tf import config as config_lib
 from rdarts_tf import registry
+from rdarts_tf.errors import UserError
 from rdarts_tf.genotype import Genotype
 from rdarts_tf.methods.tracker import LAMBDA_MAX
 
@@ -140,13 +142,24 @@ class Record:
         """The spaces.base.Space that was searched.
 
         Raises:
-            UserError: it is not to be found.
+            UserError: it is not to be found, or not trusted.
         """
         settings = {"space": self.config["space"], "nodes": self.config.get("nodes")}
-        return config_lib.SearchConfig(**settings).make_space()
+        with self._named():
+            return config_lib.SearchConfig(**settings).make_space()
 
     def make_method(self):
-        return config_lib.SearchConfig(method=self.config["method"]).make_method()
+        """The methods.base.Method; raises UserError as `make_space`."""
+        with self._named():
+            return config_lib.SearchConfig(method=self.config["method"]).make_method()
+
+    @contextlib.contextmanager
+    def _named(self):
+        """Names the run in a UserError."""
+        try:
+            yield
+        except UserError as error:
+            raise UserError(f"run {self.path}: {error}") from error
 
     @property
     def evaluate_command(self):

@@ -5,13 +5,15 @@ import sys
 import pytest
 from absl import flags
 
-from rdarts_tf import config, distribution
+from rdarts_tf import config, distribution, registry
 
 
 def run(monkeypatch, capsys, main, config_class, *arguments, in_run_dir=True):
     """(exit code, stdout, stderr) of `main` with command line arguments."""
     # Its settings hold for the rest of the process, other tests included.
     monkeypatch.setattr(distribution, "configure_runtime", lambda: None)
+    monkeypatch.setattr(registry, "_TRUSTED", set())
+    monkeypatch.setattr(registry, "_DISTRUSTED", set())
     monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit_:
         config.run(main, config_class, in_run_dir=in_run_dir)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import distribution, loop
+from rdarts_tf import distribution, loop, registry
 from rdarts_tf.config import SearchConfig
 from rdarts_tf.methods.base import Regularization
 from rdarts_tf.run_dir import RunDir
@@ -40,6 +40,7 @@ ELSEWHERE = {
     "mixed_precision": "contracts/test_training.py",
     "momentum": "contracts/test_training.py",
     "overwrite": "end_to_end/test_export.py",  # of each command: contracts, test_report.py
+    "plugin": "contracts/test_plugins.py",  # of every command but the sweep
     "seed": "contracts/test_training.py",
     "select_channels": "end_to_end/test_selection.py",
     "select_epochs": "end_to_end/test_selection.py",
@@ -133,6 +134,7 @@ def seen(tmp_path_factory):
 def _search(folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
+        patch.setattr(registry, "_TRUSTED", {"plugins_of_a_test.method"})
         blocks, strategies = stubbed_search.replace_steps(patch), []
         make_strategy = distribution.make_strategy
         patch.setattr(
@@ -172,7 +174,7 @@ def test_flag_has_an_effect(seen, name):
     assert CHECKS[name](seen)
 
 
-NAMES = [*(field.name for field in dataclasses.fields(SearchConfig)), "overwrite"]
+NAMES = [*SearchConfig.__dataclass_fields__, "overwrite", "plugin"]
 
 
 @pytest.mark.parametrize("name", NAMES)

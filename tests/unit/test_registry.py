@@ -100,6 +100,7 @@ def test_a_space_outside_the_package(tmp_path, monkeypatch):
         "SPACE = uniform('mine', ('none', 'skip_connect'), num_nodes=3)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_TRUSTED", {"outside_spaces.mine"})
     module, args, kwargs = registry.load("spaces", "outside_spaces.mine(2, a=b)")
     assert module.SPACE.name == "mine"
     assert (args, kwargs) == ([2], {"a": "b"})
@@ -107,6 +108,7 @@ def test_a_space_outside_the_package(tmp_path, monkeypatch):
     assert space.alpha_shape("normal") == (9, 2)
 
 
-def test_a_missing_module_is_named():
+def test_a_missing_module_is_named(monkeypatch):
+    monkeypatch.setattr(registry, "_TRUSTED", {"no_such_package.mine"})
     with pytest.raises(UserError, match="cannot import space 'no_such_package.mine'"):
         registry.load("spaces", "no_such_package.mine")
