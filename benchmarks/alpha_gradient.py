@@ -15,12 +15,12 @@ import gc
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf import bilevel, config, distribution, optimizers
-from rdarts_tf.datasets import augment
-from rdarts_tf.datasets import base as data
-from rdarts_tf.networks import cnn
-from rdarts_tf.run_dir import RunDir
-from rdarts_tf.tasks.classification import cross_entropy
+from rdarts_tf import bilevel, optimizers
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.engine import distribution
+from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification import augment, data, networks
+from rdarts_tf.tasks.image_classification.metrics import cross_entropy
 
 TRAIN, VALID, PLUS, MINUS = ([1, use] for use in range(4))  # seeds of the random draws
 
@@ -133,7 +133,7 @@ def _flat(tensors):
 
 def _load(settings, dataset, arrays, precision):
     """The network with the checkpoint's state, and the momentum buffers."""
-    net = cnn.Supernet(
+    net = networks.Supernet(
         settings.make_space(),
         dataset.num_classes,
         channels=settings.init_channels,
@@ -188,7 +188,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     distribution.configure_runtime()
     run_dir = RunDir(args.run_dir)
-    settings = config.SearchConfig(**run_dir.read_json("config.json"))
+    settings = config_lib.SearchConfig(**run_dir.read_json("config.json"))
     (num_epochs, _), arrays = run_dir.load_newest_checkpoint(print)
     epoch = max(num_epochs - 1, 0)
     dataset = settings.load_dataset()

@@ -17,12 +17,14 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf import config, distribution, registry, training
+from rdarts_tf import registry
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.engine import distribution, search_steps
 from rdarts_tf.methods import random_ws
-from rdarts_tf.networks import cnn
+from rdarts_tf.tasks.image_classification import networks
 
 
-class Dense(cnn.Supernet):
+class Dense(networks.Supernet):
     """Computes every operation, whatever its edge weight."""
 
     def call(self, images, sampled=False, **kwargs):
@@ -34,8 +36,8 @@ def make_step(kind, space, args):
     image = (args.size, args.size, 3)
     net = kind(space, 10, channels=args.channels, num_cells=args.cells, name="supernet")
     net.build((None, *image))
-    settings = config.SearchConfig(method="random_ws")
-    search = training.PathSearch(net, config=settings, strategy=tf.distribute.get_strategy())
+    settings = config_lib.SearchConfig(method="random_ws")
+    search = search_steps.PathSearch(net, config=settings, strategy=tf.distribute.get_strategy())
     rng = np.random.default_rng(0)
     images = rng.normal(size=(args.batch, *image)).astype(np.float32)
     labels = rng.integers(10, size=args.batch).astype(np.int32)
@@ -51,7 +53,7 @@ def make_step(kind, space, args):
 def measure(args, name):
     """{"space", "sampled": [median, least, largest], "all", "ratio", "first_sampled", "first_all"}."""
     space = registry.load("spaces", name)[0].SPACE
-    kinds = {"sampled": cnn.Supernet, "all": Dense}
+    kinds = {"sampled": networks.Supernet, "all": Dense}
     steps = {label: make_step(kind, space, args) for label, kind in kinds.items()}
     row = {"space": name} | {f"first_{label}": _seconds(step) for label, step in steps.items()}
     rounds = {label: [] for label in steps}

@@ -33,25 +33,27 @@ def make_step(space_name, case, sizes):
     import numpy as np
     import tensorflow as tf
 
-    from rdarts_tf import config, curvature, distribution, registry, training
-    from rdarts_tf.networks import cnn
+    from rdarts_tf import registry
+    from rdarts_tf.config import search as config_lib
+    from rdarts_tf.engine import curvature, distribution, search_steps
+    from rdarts_tf.tasks.image_classification import networks
 
-    class WeightOnly(training.Search):
+    class WeightOnly(search_steps.Search):
         def _alpha_step(self, *args):
             pass
 
-    class AlphaOnly(training.Search):
+    class AlphaOnly(search_steps.Search):
         def _weight_step(self, *args):
             return tf.constant(0.0)
 
     distribution.configure_runtime()
     space = registry.load("spaces", space_name)[0].SPACE
     image = (sizes["size"], sizes["size"], 3)
-    net = cnn.Supernet(
+    net = networks.Supernet(
         space, 10, channels=sizes["channels"], num_cells=sizes["cells"], name="supernet"
     )
     net.build((None, *image))
-    settings = config.SearchConfig(alpha_step="exact" if case in PEER_KEYS else case)
+    settings = config_lib.SearchConfig(alpha_step="exact" if case in PEER_KEYS else case)
     kind = WeightOnly if case == "weight" else AlphaOnly
     search = kind(net, config=settings, strategy=tf.distribute.get_strategy())
     rng = np.random.default_rng(0)

@@ -15,12 +15,14 @@ import pathlib
 import shlex
 import sys
 
-from rdarts_tf import config as config_lib
-from rdarts_tf import genotype, placing, registry
+from rdarts_tf import registry
 from rdarts_tf.analysis import csv_table, trajectory
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.config.evaluate import folder_name
 from rdarts_tf.errors import UserError
-from rdarts_tf.evaluate_config import folder_name
-from rdarts_tf.run_dir import RunDir, load_npz, write_files
+from rdarts_tf.genotypes import genotype
+from rdarts_tf.runs import placing
+from rdarts_tf.runs.run_dir import RunDir, load_npz, write_files
 
 
 def main(argv):
@@ -47,7 +49,7 @@ def main(argv):
 
 def trajectories(config, paths):
     """Yields (file name, content): a figure for each group of runs, and trajectory.csv."""
-    from rdarts_tf.analysis import plots  # not earlier: matplotlib takes a second to load
+    from rdarts_tf.drawing import plots  # not earlier: matplotlib takes a second to load
 
     curves = [pair for path in paths for pair in _trajectories(config, path)]
     curves.sort(key=lambda pair: (pair[0].figure, *pair[0].run.values()))
@@ -60,7 +62,8 @@ def trajectories(config, paths):
 
 def spectra(config, paths):
     """Yields (file name, content): the Hessian of each checkpoint anew, its spectrum drawn and listed."""
-    from rdarts_tf.analysis import plots, spectrum
+    from rdarts_tf.analysis import spectrum
+    from rdarts_tf.drawing import plots
 
     found = [measured for path in paths for measured in _hessians(config, pathlib.Path(path))]
     for name in dict.fromkeys(name for name, *_ in found):
@@ -82,7 +85,8 @@ def discretizations(config, paths):
 
 def regrets(config, paths):
     """Yields (file name, content): regret.png with a line for runs of different seeds, regret.csv."""
-    from rdarts_tf.analysis import plots, regret
+    from rdarts_tf.analysis import regret
+    from rdarts_tf.drawing import plots
 
     settings = [_recorded(path) for path in paths]
     table = _regret_table(config, settings)
@@ -115,7 +119,7 @@ def _hessians(config, path):
 
 def _discretized(config, path):
     """Yields a row of discretization.csv for each whole epoch's checkpoint."""
-    from rdarts_tf.analysis import discretization  # not earlier: it loads TensorFlow
+    from rdarts_tf.engine import discretization  # not earlier: it loads TensorFlow
 
     for run, epoch in _checkpoints(config, pathlib.Path(path)):
         row = discretization.row(
@@ -134,7 +138,7 @@ def _discretized(config, path):
 
 
 def _checkpoints(config, path, **changes):
-    """Yields (loop.SearchRun with its weights, epoch) of each whole epoch's checkpoint.
+    """Yields (search_run.SearchRun with its weights, epoch) of each whole epoch's checkpoint.
 
     Args:
         changes: of the run's configuration, in addition to --data_dir: TFDS imports what the files of a
@@ -153,9 +157,9 @@ def _checkpoints(config, path, **changes):
         raise UserError(
             f"run {path} has sampled its architectures; only a run that trains alpha can be analysed so"
         )
-    from rdarts_tf import loop  # not earlier: TensorFlow takes seconds to load
+    from rdarts_tf.engine import search_run  # not earlier: TensorFlow takes seconds to load
 
-    run = loop.SearchRun(settings, run_dir)
+    run = search_run.SearchRun(settings, run_dir)
     run.decisions = run_dir.read_json("decisions.json") or []
     for num_epochs, file in sorted(checkpoints):
         run.load(load_npz(file))

@@ -5,10 +5,10 @@ import sys
 
 from absl import flags
 
-from rdarts_tf import config as config_lib
-from rdarts_tf import evaluate_config
+from rdarts_tf.config import evaluate as evaluate_config
+from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.runs.run_dir import RunDir
 
 
 def main(argv):
@@ -41,14 +41,14 @@ def _check_same(config, run_dir):
 def _evaluate(config, run_dir, *, searched, overwrite):
     """Trains with each seed that has no result yet, then writes what all seeds together give."""
     # Not earlier: TensorFlow takes seconds to load.
-    from rdarts_tf import distribution, epochs, retraining, retraining_loop
+    from rdarts_tf.engine import distribution, epochs, evaluation_run, evaluation_steps
 
     dataset = config.load_dataset()
     _check_classes(dataset, [RunDir(run_dir.path), *([searched] if searched else [])], config)
-    retraining_loop.splits(config, dataset)
-    retraining_loop.make_augmentation(config, dataset)
+    evaluation_run.splits(config, dataset)
+    evaluation_run.make_augmentation(config, dataset)
     distribution.configure_runtime()
-    net = retraining.make_network(config, dataset.image_shape, dataset.num_classes)
+    net = evaluation_steps.make_network(config, dataset.image_shape, dataset.num_classes)
     facts = _facts(config, dataset, net)
     strategy = distribution.make_strategy(config.strategy)
     if overwrite:
@@ -59,7 +59,7 @@ def _evaluate(config, run_dir, *, searched, overwrite):
             seed_dir.create()
             if seed_dir.read_json("result.json") is None:
                 print(f"seed {seed}, files in {seed_dir.path}")
-                run = retraining_loop.RetrainingRun(
+                run = evaluation_run.RetrainingRun(
                     config, seed_dir, dataset=dataset, strategy=strategy, seed=seed
                 )
                 config_lib.write_description(config, run_dir, dataset)

@@ -6,10 +6,12 @@ import sys
 
 from absl import flags, logging
 
-from rdarts_tf import config as config_lib
-from rdarts_tf import evaluate_config, named_genotypes, placing
+from rdarts_tf.config import evaluate as evaluate_config
+from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
-from rdarts_tf.run_dir import RunDir, write_files
+from rdarts_tf.genotypes import named
+from rdarts_tf.runs import placing
+from rdarts_tf.runs.run_dir import RunDir, write_files
 
 _DRAWINGS = ("png", "svg", "dot")
 _SUFFIX = {"savedmodel": "_savedmodel", "tflite": ".tflite", "onnx": ".onnx", "keras": ".keras"}
@@ -58,12 +60,12 @@ def _check(config, run_dir):
 
 def _genotype(config, run_dir):
     if config.genotype:
-        return named_genotypes.read(config.genotype)
+        return named.read(config.genotype)
     path = run_dir.path / "genotype.json"
     if path.exists():
-        return named_genotypes.read(str(path))
+        return named.read(str(path))
     folder, _ = _evaluation(config, run_dir, needed_for="a genotype")
-    return named_genotypes.read(folder.read_json("config.json")["genotype"])
+    return named.read(folder.read_json("config.json")["genotype"])
 
 
 def _default_out(run_dir):
@@ -81,7 +83,7 @@ def _target(config, run_dir, name):
 
 def _draw(config, run_dir):
     """Every cell as a file of its own, in the folder --out."""
-    from rdarts_tf.analysis import dot, plots
+    from rdarts_tf.drawing import dot, plots
 
     genotype = _genotype(config, run_dir)
     files = {}
@@ -102,10 +104,10 @@ def _draw(config, run_dir):
 def _export_cell(config, run_dir):
     genotype = _genotype(config, run_dir)
     path = _target(config, run_dir, f"{config.cell}_cell{_SUFFIX[config.format]}")
-    from rdarts_tf import exporting  # TensorFlow takes seconds to load
-    from rdarts_tf.networks import cnn
+    from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
+    from rdarts_tf.tasks.image_classification import networks
 
-    cnn.check_genotype(genotype)
+    networks.check_genotype(genotype)
     exporting.export_cell(
         genotype,
         config.cell,
@@ -125,7 +127,7 @@ def _export_network(config, run_dir):
     name = f"{folder.path.name}{'_int8' if calibrated else ''}{_SUFFIX[config.format]}"
     path = _target(config, run_dir, name)
     record, arrays = folder.read_json("dataset.json"), _arrays(config, folder, result)
-    from rdarts_tf import exporting  # TensorFlow takes seconds to load
+    from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
 
     dataset = _dataset(config, evaluated, record)
     samples = dataset.test.images[:_NUM_SAMPLES]
@@ -148,10 +150,11 @@ def _export_network(config, run_dir):
 
 def _served(evaluated, record, arrays):
     """The serving.ServedNetwork of a checkpoint."""
-    from rdarts_tf import retraining, serving
+    from rdarts_tf.engine import evaluation_steps
+    from rdarts_tf.tasks.image_classification import serving
 
     image_shape, names = record["image_shape"], record["class_names"]
-    net = retraining.trained_network(evaluated, image_shape, len(names), arrays=arrays)
+    net = evaluation_steps.trained_network(evaluated, image_shape, len(names), arrays=arrays)
     return serving.ServedNetwork(
         net,
         image_shape=image_shape,

@@ -8,11 +8,12 @@ import dataclasses
 import pathlib
 import sys
 
-from rdarts_tf import config as config_lib
-from rdarts_tf import record_reading
-from rdarts_tf.analysis import report_errors, report_page, report_tables, trajectory
+from rdarts_tf.analysis import trajectory
+from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
-from rdarts_tf.run_dir import write_files
+from rdarts_tf.reporting import errors, page, tables
+from rdarts_tf.runs import record_reading
+from rdarts_tf.runs.run_dir import write_files
 
 TITLE = "Report of architecture searches"
 
@@ -42,26 +43,26 @@ def blocks(records, recorded):
         records: run_records.Records, as record_reading.read gives them.
         recorded: trajectory.Trajectory list from CSV files.
     """
-    from rdarts_tf.analysis import report_figures  # not earlier: matplotlib takes a second to load
+    from rdarts_tf.reporting import figures  # not earlier: matplotlib takes a second to load
 
     defaults = dataclasses.asdict(config_lib.SearchConfig())
     authors = config_lib.SearchConfig(method="darts_es").make_method()
-    yield from report_tables.runs(records)
-    yield from report_errors.errors(records, defaults)
-    yield from report_tables.selections(records)
-    yield from report_figures.trajectories(records, [(each, authors) for each in recorded])
-    yield from report_figures.alphas(records)
-    yield from report_figures.cells(records)
-    yield from report_figures.discretisation(records)
-    yield from report_figures.correlations(records)
+    yield from tables.runs(records)
+    yield from errors.errors(records, defaults)
+    yield from tables.selections(records)
+    yield from figures.trajectories(records, [(each, authors) for each in recorded])
+    yield from figures.alphas(records)
+    yield from figures.cells(records)
+    yield from figures.discretisation(records)
+    yield from figures.correlations(records)
 
 
-def page_files(page):
+def page_files(found):
     """{name: bytes} of the pictures, report.md and report.html."""
-    pictures = {p.name: p.content for p in page if isinstance(p, report_page.Picture)}
+    pictures = {p.name: p.content for p in found if isinstance(p, page.Picture)}
     return pictures | {
-        "report.md": report_page.to_markdown(TITLE, page).encode(),
-        "report.html": report_page.to_html(TITLE, page).encode(),
+        "report.md": page.to_markdown(TITLE, found).encode(),
+        "report.html": page.to_html(TITLE, found).encode(),
     }
 
 

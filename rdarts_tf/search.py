@@ -4,9 +4,9 @@ import sys
 
 from absl import flags
 
-from rdarts_tf import config as config_lib
+from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.runs.run_dir import RunDir
 
 
 def main(argv):
@@ -41,10 +41,11 @@ def _is_finished(config, run_dir):
 
 def _search(config, run_dir, *, overwrite):
     # Not earlier: TensorFlow takes seconds to load.
-    from rdarts_tf import epochs, executor, path_search, selection
+    from rdarts_tf.engine import epochs, path_search, selection_run
+    from rdarts_tf.runs import executor
 
     run_dir.create()
-    run = selection.SelectionRun if config_lib.pieces(config) else path_search.make_run
+    run = selection_run.SelectionRun if config_lib.pieces(config) else path_search.make_run
     try:
         run(config, run_dir).run(overwrite=overwrite)
     except (epochs.Interrupted, executor.Stopped) as stopped:

@@ -9,11 +9,13 @@ import pathlib
 import shlex
 import sys
 
-from rdarts_tf import config as config_lib
-from rdarts_tf import evaluate_config, executor, sweep_config
+from rdarts_tf.config import evaluate as evaluate_config
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.config import sweep as sweep_config
 from rdarts_tf.errors import UserError
-from rdarts_tf.exhaustive import Exhaustive
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.runs import executor
+from rdarts_tf.runs.exhaustive import Exhaustive
+from rdarts_tf.runs.run_dir import RunDir
 
 
 def main(argv):

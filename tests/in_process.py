@@ -5,7 +5,9 @@ import sys
 import pytest
 from absl import flags
 
-from rdarts_tf import config, distribution, registry
+from rdarts_tf import registry
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.engine import distribution
 
 
 def run(monkeypatch, capsys, main, config_class, *arguments, in_run_dir=True):
@@ -16,7 +18,7 @@ def run(monkeypatch, capsys, main, config_class, *arguments, in_run_dir=True):
     monkeypatch.setattr(registry, "_DISTRUSTED", set())
     monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit_:
-        config.run(main, config_class, in_run_dir=in_run_dir)
-    for flag in list(flags.FLAGS.flags_by_module_dict()[config.__name__]):
+        config_lib.run(main, config_class, in_run_dir=in_run_dir)
+    for flag in list(flags.FLAGS.flags_by_module_dict()[config_lib.__name__]):
         delattr(flags.FLAGS, flag.name)  # a process defines them once
     return exit_.value.code, *capsys.readouterr()

@@ -26,11 +26,12 @@ import tensorflow as tf
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from rdarts_tf import bilevel, genotype, hessian, optimizers
+from rdarts_tf import bilevel, hessian, optimizers
+from rdarts_tf.genotypes import genotype
 from rdarts_tf.layers.primitives import FactorizedReduce, Noise
-from rdarts_tf.networks.cnn import Supernet, reduction_cells
 from rdarts_tf.spaces.base import Space, edges
-from rdarts_tf.tasks.classification import cross_entropy
+from rdarts_tf.tasks.image_classification.metrics import cross_entropy
+from rdarts_tf.tasks.image_classification.networks import Supernet, reduction_cells
 from tests import parity_derived
 from tests import parity_tools as tools
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from rdarts_tf.layers.primitives import FactorizedReduce, Noise
-from rdarts_tf.networks.cnn import DerivedNetwork, reduction_cells
+from rdarts_tf.tasks.image_classification.networks import DerivedNetwork, reduction_cells
 from tests import parity_tools as tools
 
 # Both sides compute in float64 and differ in the order of their sums. Moving variances are differences

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.tasks.classification import cross_entropy
+from rdarts_tf.tasks.image_classification.metrics import cross_entropy
 
 
 def mean_loss(logits, labels):

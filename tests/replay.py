@@ -16,10 +16,10 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from rdarts_tf import genotype
 from rdarts_tf.analysis import trajectory
-from rdarts_tf.config import SearchConfig
+from rdarts_tf.config.search import SearchConfig
 from rdarts_tf.errors import UserError
+from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import base, darts_ada, darts_es
 
 NUMBER = 1e-6

@@ -5,7 +5,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf import curvature, distribution, summaries, training
+from rdarts_tf.engine import curvature, distribution, search_steps, summaries
 
 
 def replace_steps(monkeypatch):
@@ -26,8 +26,8 @@ def replace_steps(monkeypatch):
         return curvature.Measured(1.0, 0.0, v, len(batches), 0.1, None, None)
 
     monkeypatch.setattr(curvature.Curvature, "measure", measure)
-    monkeypatch.setattr(training.Search, "search_block", search_block)
-    monkeypatch.setattr(training.Search, "validate_block", lambda *args: None)
+    monkeypatch.setattr(search_steps.Search, "search_block", search_block)
+    monkeypatch.setattr(search_steps.Search, "validate_block", lambda *args: None)
     monkeypatch.setattr(summaries, "SearchSummaries", mock.MagicMock())
     # Its settings hold for the rest of the process, other tests included.
     monkeypatch.setattr(distribution, "configure_runtime", lambda: None)

@@ -12,9 +12,9 @@ import statistics
 import numpy as np
 from scipy import special
 
-from rdarts_tf import genotype as genotypes
 from rdarts_tf.analysis import csv_table
 from rdarts_tf.errors import UserError
+from rdarts_tf.genotypes import genotype as genotypes
 
 SHIPPED = pathlib.Path(__file__).parent / "tables"
 

@@ -1,3 +1,2 @@
-"""Data sets: each module defines `load(..., *, data_dir=None) -> base.Dataset`."""
-
-HELPERS = ("augment",)
+"""Data sets: each module defines `load(..., *, data_dir=None) -> Dataset`
+of tasks.image_classification.data."""

@@ -1,6 +1,7 @@
 """CIFAR-10: 50,000 training and 10,000 test images, 32x32 in colour (Krizhevsky 2009)."""
 
-from rdarts_tf.datasets import base, tfds
+from rdarts_tf.datasets import tfds
+from rdarts_tf.tasks.image_classification import data
 
 # Zela et al. 2020, the authors' code.
 MEAN = (0.49139968, 0.48215827, 0.44653124)
@@ -8,6 +9,6 @@ STD = (0.24703233, 0.24348505, 0.26158768)
 
 
 def load(*, data_dir=None):
-    """Loads CIFAR-10 through TensorFlow Datasets; see `tfds.read`. Returns base.Dataset."""
+    """Loads CIFAR-10 through TensorFlow Datasets; see `tfds.read`. Returns data.Dataset."""
     train, test, class_names = tfds.read("cifar10", data_dir=data_dir)
-    return base.Dataset("cifar10", train, test, class_names, MEAN, STD)
+    return data.Dataset("cifar10", train, test, class_names, MEAN, STD)

@@ -1,6 +1,7 @@
 """CIFAR-100: 50,000 training and 10,000 test images, 32x32 in colour (Krizhevsky 2009)."""
 
-from rdarts_tf.datasets import base, tfds
+from rdarts_tf.datasets import tfds
+from rdarts_tf.tasks.image_classification import data
 
 # Zela et al. 2020, the authors' code.
 MEAN = (0.5071, 0.4865, 0.4409)
@@ -8,6 +9,6 @@ STD = (0.2673, 0.2564, 0.2762)
 
 
 def load(*, data_dir=None):
-    """Loads CIFAR-100 through TensorFlow Datasets; see `tfds.read`. Returns base.Dataset."""
+    """Loads CIFAR-100 through TensorFlow Datasets; see `tfds.read`. Returns data.Dataset."""
     train, test, class_names = tfds.read("cifar100", data_dir=data_dir)
-    return base.Dataset("cifar100", train, test, class_names, MEAN, STD)
+    return data.Dataset("cifar100", train, test, class_names, MEAN, STD)

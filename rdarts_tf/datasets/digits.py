@@ -6,7 +6,7 @@ Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits.
 import numpy as np
 from sklearn import datasets as sklearn_datasets
 
-from rdarts_tf.datasets import base
+from rdarts_tf.tasks.image_classification import data
 
 _NUM_TEST = 360
 
@@ -17,7 +17,7 @@ def load(*, data_dir=None):
     Args:
         data_dir: not read; the images are part of scikit-learn.
     Returns:
-        base.Dataset. Crops pad 1 pixel, since 4 would be half of the image, and nothing is
+        data.Dataset. Crops pad 1 pixel, since 4 would be half of the image, and nothing is
         mirrored, since a mirrored digit is not a digit.
     """
     del data_dir
@@ -25,8 +25,8 @@ def load(*, data_dir=None):
     order = np.random.RandomState(0).permutation(len(digits.target))
     images = np.round(digits.images[order, :, :, np.newaxis] * (255 / 16)).astype(np.uint8)
     labels = digits.target[order].astype(np.int32)
-    train = base.Split(images[:-_NUM_TEST], labels[:-_NUM_TEST])
-    test = base.Split(images[-_NUM_TEST:], labels[-_NUM_TEST:])
+    train = data.Split(images[:-_NUM_TEST], labels[:-_NUM_TEST])
+    test = data.Split(images[-_NUM_TEST:], labels[-_NUM_TEST:])
     class_names = tuple(str(name) for name in digits.target_names)
-    mean, std = base.channel_statistics(train.images)
-    return base.Dataset("digits", train, test, class_names, mean, std, crop_padding=1, flip=False)
+    mean, std = data.channel_statistics(train.images)
+    return data.Dataset("digits", train, test, class_names, mean, std, crop_padding=1, flip=False)

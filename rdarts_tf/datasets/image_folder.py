@@ -12,7 +12,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.datasets import base
+from rdarts_tf.tasks.image_classification import data
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _TEST_FOLDERS = ("test", "val", "validation")
@@ -29,15 +29,15 @@ def load(path, *, data_dir=None, size=None, channels=None, crop_padding=4, flip=
         data_dir: None is the working directory.
         size: resize every image to [size, size].
         channels: 1 (grey) or 3 (colour); None does as the first image does.
-        crop_padding, flip: as in `base.Dataset`; flip=False for what has a handedness.
+        crop_padding, flip: as in `data.Dataset`; flip=False for what has a handedness.
     Returns:
-        base.Dataset.
+        data.Dataset.
     Raises:
-        base.DatasetError: no such folder, an unreadable file, sizes differ.
+        data.DatasetError: no such folder, an unreadable file, sizes differ.
     """
-    base.check_size(size)
+    data.check_size(size)
     if channels not in (None, 1, 3):
-        raise base.DatasetError(f"cannot make channels={channels!r}; give 1 (grey) or 3 (colour)")
+        raise data.DatasetError(f"cannot make channels={channels!r}; give 1 (grey) or 3 (colour)")
     root = pathlib.Path(data_dir or ".").expanduser() / pathlib.Path(str(path)).expanduser()
     class_names, train_files, test_files = _list_files(root)
     order = np.random.RandomState(0).permutation(len(train_files))
@@ -45,10 +45,10 @@ def load(path, *, data_dir=None, size=None, channels=None, crop_padding=4, flip=
     images = _read(files, root, size=size, channels=channels)
     labels = np.array([class_names.index(file.parent.name) for file in files], np.int32)
     count = len(train_files)
-    train = base.Split(images[:count], labels[:count])
-    test = base.Split(images[count:], labels[count:])
-    mean, std = base.channel_statistics(train.images)
-    return base.Dataset(
+    train = data.Split(images[:count], labels[:count])
+    test = data.Split(images[count:], labels[count:])
+    mean, std = data.channel_statistics(train.images)
+    return data.Dataset(
         f"image_folder({path})",
         train,
         test,
@@ -63,7 +63,7 @@ def load(path, *, data_dir=None, size=None, channels=None, crop_padding=4, flip=
 def _list_files(root):
     """Returns (class_names, train_files, test_files), all sorted."""
     if not root.is_dir():
-        raise base.DatasetError(
+        raise data.DatasetError(
             f"there is no folder {root}; give the folder that holds the classes"
         )
     if not (root / "train").is_dir():
@@ -73,14 +73,14 @@ def _list_files(root):
         return tuple(classes), train, [file for for_test, file in files if for_test]
     test_root = next((root / name for name in _TEST_FOLDERS if (root / name).is_dir()), None)
     if test_root is None:
-        raise base.DatasetError(
+        raise data.DatasetError(
             f"{root} has a folder train but none called {', '.join(_TEST_FOLDERS)}; add one, or put "
             "the classes directly below and a fifth is set aside"
         )
     classes, test_classes = _classes(root / "train"), _classes(test_root)
     unknown = sorted(set(test_classes) - set(classes))
     if unknown:
-        raise base.DatasetError(
+        raise data.DatasetError(
             f"{test_root} has the class {unknown[0]!r}, which {root / 'train'} lacks; both need the "
             "same class folders"
         )
@@ -92,14 +92,14 @@ def _classes(folder):
     """{class name: files}, both sorted."""
     folders = [path for path in _visible(folder) if path.is_dir()]
     if not folders:
-        raise base.DatasetError(f"{folder} has no class folders; put images in {folder}/CLASS")
+        raise data.DatasetError(f"{folder} has no class folders; put images in {folder}/CLASS")
     classes = {
         path.name: [file for file in _visible(path) if file.suffix.lower() in _SUFFIXES]
         for path in folders
     }
     empty = [name for name, files in classes.items() if not files]
     if empty:
-        raise base.DatasetError(
+        raise data.DatasetError(
             f"{folder / empty[0]} holds no image; add some ({' '.join(_SUFFIXES)}) or remove it"
         )
     return classes
@@ -116,14 +116,14 @@ def _read(files, root, *, size, channels):
     def read(file):
         with tf.device("CPU:0"):  # holds for one thread only
             image = _with_channels(_decode(file), channels)
-            return (image if size is None else base.resize(image, size)).numpy()
+            return (image if size is None else data.resize(image, size)).numpy()
 
     height, width = read(files[0]).shape[:2]
     images = np.empty((len(files), height, width, channels), np.uint8)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for row, image in enumerate(pool.map(read, files)):
             if image.shape[:2] != (height, width):
-                raise base.DatasetError(
+                raise data.DatasetError(
                     f"{files[0]} is {height}x{width} but {files[row]} is "
                     f"{image.shape[0]}x{image.shape[1]}; resize them with "
                     f"image_folder({root}, size=32)"
@@ -137,7 +137,7 @@ def _decode(file):
     try:
         return tf.io.decode_image(file.read_bytes(), expand_animations=False)
     except (OSError, tf.errors.InvalidArgumentError) as error:
-        raise base.DatasetError(
+        raise data.DatasetError(
             f"cannot read the image {file} ({type(error).__name__}); repair or remove it"
         ) from error
 

@@ -3,7 +3,8 @@
 As in Zela et al. 2020, the 531,131 "extra" images are not used, and training flips the digits.
 """
 
-from rdarts_tf.datasets import base, tfds
+from rdarts_tf.datasets import tfds
+from rdarts_tf.tasks.image_classification import data
 
 # Zela et al. 2020, the authors' code.
 MEAN = (0.4377, 0.4438, 0.4728)
@@ -11,6 +12,6 @@ STD = (0.1980, 0.2010, 0.1970)
 
 
 def load(*, data_dir=None):
-    """Loads SVHN through TensorFlow Datasets; see `tfds.read`. Returns base.Dataset."""
+    """Loads SVHN through TensorFlow Datasets; see `tfds.read`. Returns data.Dataset."""
     train, test, class_names = tfds.read("svhn_cropped", data_dir=data_dir)
-    return base.Dataset("svhn", train, test, class_names, MEAN, STD)
+    return data.Dataset("svhn", train, test, class_names, MEAN, STD)

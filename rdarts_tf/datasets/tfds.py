@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from rdarts_tf.datasets import base
+from rdarts_tf.tasks.image_classification import data
 
 _READ_BATCH = 1024
 _TIMEOUT_SECONDS = 8
@@ -25,15 +25,15 @@ def load(name, *, data_dir=None, size=None, crop_padding=4, flip=True):
         name: as TFDS knows it, such as "mnist".
         data_dir: where TFDS keeps prepared data; None is its own default.
         size: resize every image to [size, size].
-        crop_padding, flip: as in `base.Dataset`; flip=False for what has a handedness.
+        crop_padding, flip: as in `data.Dataset`; flip=False for what has a handedness.
     Returns:
-        base.Dataset.
+        data.Dataset.
     Raises:
-        base.DatasetError: not to be had, or of another kind.
+        data.DatasetError: not to be had, or of another kind.
     """
     train, test, class_names = read(name, data_dir=data_dir, size=size)
-    mean, std = base.channel_statistics(train.images)
-    return base.Dataset(
+    mean, std = data.channel_statistics(train.images)
+    return data.Dataset(
         f"tfds({name})", train, test, class_names, mean, std, crop_padding=crop_padding, flip=flip
     )
 
@@ -42,13 +42,13 @@ def read(name, *, data_dir=None, size=None):
     """Reads the splits "train" and "test" ("validation" if there is no "test") in stored order.
 
     Returns:
-        (train, test, class_names): two base.Splits and a tuple of strings.
+        (train, test, class_names): two data.Splits and a tuple of strings.
     Raises:
-        base.DatasetError: as `load`.
+        data.DatasetError: as `load`.
     Differs from: the authors use the order of the original archive; TFDS stores a fixed random
     order.
     """
-    base.check_size(size)
+    data.check_size(size)
     name = str(name)
     builder = _builder(name, data_dir)
     _check_features(builder, name, size)
@@ -65,9 +65,9 @@ def _builder(name, data_dir):
     except tfds.core.DatasetNotFoundError:
         close = difflib.get_close_matches(name, tfds.list_builders(), n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see tensorflow.org/datasets"
-        raise base.DatasetError(f"TensorFlow Datasets has no data set {name!r}; {hint}") from None
+        raise data.DatasetError(f"TensorFlow Datasets has no data set {name!r}; {hint}") from None
     except (AssertionError, ImportError, ValueError) as error:
-        raise base.DatasetError(
+        raise data.DatasetError(
             f"TensorFlow Datasets cannot build {name!r}; check the name, configuration and version: "
             f"{_first_line(error)}"
         ) from error
@@ -79,12 +79,12 @@ def _check_features(builder, name, size):
     image, label = named.get("image"), named.get("label")
     usable = isinstance(image, tfds.features.Image) and image.np_dtype == np.uint8
     if not usable or not isinstance(label, tfds.features.ClassLabel):
-        raise base.DatasetError(
+        raise data.DatasetError(
             f"tfds({name}) has the features {', '.join(sorted(named)) or features}; image "
             "classification needs a uint8 Image called 'image' and a ClassLabel called 'label'"
         )
     if size is None and None in image.shape[:2]:
-        raise base.DatasetError(
+        raise data.DatasetError(
             f"the images of tfds({name}) differ in size; resize them with tfds({name}, size=32)"
         )
 
@@ -100,7 +100,7 @@ def _prepare(builder, name):
     root, urls = pathlib.Path(builder.data_dir_root), list(builder.url_infos)
     if urls and not _has_archive(builder, root / "downloads") and not _reachable(urls[0]):
         archives = " and ".join(map(_archive, urls)) if len(urls) <= 3 else "its archives"
-        raise base.DatasetError(
+        raise data.DatasetError(
             f"{name} is not prepared in --data_dir={root} and {urls[0]} cannot be reached; place "
             f"{archives} in {root / 'downloads' / 'manual'}, or copy a prepared "
             f"{pathlib.Path(builder.data_path).relative_to(root)} into {root}, or use "
@@ -109,7 +109,7 @@ def _prepare(builder, name):
     try:
         builder.download_and_prepare()
     except Exception as error:  # TFDS raises bare Exceptions, for one when a checksum differs.
-        raise base.DatasetError(
+        raise data.DatasetError(
             f"TensorFlow Datasets cannot prepare {name} in --data_dir={root}; check network, disk and "
             f"{root / 'downloads'}: {_first_line(error)}"
         ) from error
@@ -151,7 +151,7 @@ def _splits(builder, name):
     splits = list(builder.info.splits)
     test = next((split for split in ("test", "validation") if split in splits), None)
     if "train" not in splits or test is None:
-        raise base.DatasetError(
+        raise data.DatasetError(
             f"tfds({name}) has the splits {', '.join(splits)}; needed are 'train' and 'test' or "
             "'validation', so export it to folders and use image_folder(PATH)"
         )
@@ -162,14 +162,14 @@ def _read_split(name, split, *, data_dir, size):
     stream = tfds.load(name, split=split, data_dir=data_dir, shuffle_files=False, download=False)
 
     def select(example):
-        image = example["image"] if size is None else base.resize(example["image"], size)
+        image = example["image"] if size is None else data.resize(example["image"], size)
         return image, example["label"]
 
     stream = stream.map(select, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = list(tfds.as_numpy(stream.batch(_READ_BATCH)))
     images = np.concatenate([images for images, _ in batches])
     labels = np.concatenate([labels for _, labels in batches]).astype(np.int32)
-    return base.Split(images, labels)
+    return data.Split(images, labels)
 
 
 def _first_line(error):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import curvature, hessian
+from rdarts_tf import hessian
+from rdarts_tf.engine import curvature
 from rdarts_tf.layers import primitives
 from tests.contracts.test_training import make
 

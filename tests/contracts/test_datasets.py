@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf import registry
-from rdarts_tf.datasets import augment, base, cifar10, digits, image_folder, svhn, tfds
+from rdarts_tf.datasets import cifar10, digits, image_folder, svhn, tfds
+from rdarts_tf.tasks.image_classification import augment, data
 from tests import prepared_tfds
 
 SPECS = {
@@ -56,12 +57,12 @@ def write_png(path, image):
 def split_of(count, *, classes=3, shape=(8, 8, 1)):
     """Image i is recognisable, its pixels are i (at most 256 images)."""
     images = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, *shape))
-    return base.Split(np.ascontiguousarray(images), np.arange(count, dtype=np.int32) % classes)
+    return data.Split(np.ascontiguousarray(images), np.arange(count, dtype=np.int32) % classes)
 
 
 def dataset_of(train, test=None, **changes):
     values = {"class_names": ("a", "b", "c"), "mean": (0.5,), "std": (0.25,)} | changes
-    return base.Dataset("toy", train, split_of(6) if test is None else test, **values)
+    return data.Dataset("toy", train, split_of(6) if test is None else test, **values)
 
 
 class Identity:
@@ -93,7 +94,7 @@ def assert_same(first, second):
 
 
 def test_contract(dataset):
-    assert isinstance(dataset, base.Dataset)
+    assert isinstance(dataset, data.Dataset)
     assert dataset.num_classes == len(set(dataset.class_names)) >= 2
     assert all(isinstance(name, str) for name in dataset.class_names)
     height, width, channels = dataset.image_shape
@@ -102,12 +103,12 @@ def test_contract(dataset):
         assert split.images.dtype == np.uint8
         assert split.images.shape == (len(split), height, width, channels)
         assert split.labels.dtype == np.int32
-    train, valid = base.split_search(dataset, 0.5)
+    train, valid = data.split_search(dataset, 0.5)
     transform = augment.Augmentation(
         dataset.mean, dataset.std, crop_padding=dataset.crop_padding, flip=dataset.flip
     )
     batch = next(
-        iter(base.search_epoch(train, valid, batch_size=4, augment=transform, seed=0, epoch=0))
+        iter(data.search_epoch(train, valid, batch_size=4, augment=transform, seed=0, epoch=0))
     )
     assert batch[0].shape == batch[2].shape == (4, height, width, channels)
     assert batch[0].dtype == tf.float32
@@ -151,15 +152,15 @@ def test_digits():
     assert loaded.image_shape == (8, 8, 1)
     assert loaded.train.images.max() == 255
     assert (loaded.crop_padding, loaded.flip) == (1, False)
-    for split in (*base.split_search(loaded, 0.5), loaded.test):
+    for split in (*data.split_search(loaded, 0.5), loaded.test):
         assert np.bincount(split.labels, minlength=10).min() >= 20
     np.testing.assert_array_equal(loaded.train.labels, digits.load().train.labels)
 
 
 def test_resize():
     image = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    np.testing.assert_array_equal(base.resize(image, 16), image)
-    assert np.all(base.resize(np.full([20, 30, 3], 200, np.uint8), 8) == 200)
+    np.testing.assert_array_equal(data.resize(image, 16), image)
+    assert np.all(data.resize(np.full([20, 30, 3], 200, np.uint8), 8) == 200)
 
 
 # Image folders.
@@ -184,7 +185,7 @@ def test_image_folder_layouts(tmp_path):
 
 def test_image_folder_shuffles_so_that_both_halves_have_every_class(tmp_path):
     write_folder(tmp_path, {"a": 20, "b": 20, "c": 20})
-    for half in base.split_search(image_folder.load(tmp_path), 0.5):
+    for half in data.split_search(image_folder.load(tmp_path), 0.5):
         assert set(half.labels) == {0, 1, 2}
 
 
@@ -204,24 +205,24 @@ def test_image_folder_formats_and_channels(tmp_path):
 
 
 def test_image_folder_errors(tmp_path):
-    with pytest.raises(base.DatasetError, match=r"there is no folder .*absent; give"):
+    with pytest.raises(data.DatasetError, match=r"there is no folder .*absent; give"):
         image_folder.load("absent", data_dir=tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(base.DatasetError, match=r"empty has no class folders; put"):
+    with pytest.raises(data.DatasetError, match=r"empty has no class folders; put"):
         image_folder.load(tmp_path / "empty")
     write_folder(tmp_path / "lone", {"train/a": 2})
-    with pytest.raises(base.DatasetError, match=r"folder train but none called test, val"):
+    with pytest.raises(data.DatasetError, match=r"folder train but none called test, val"):
         image_folder.load(tmp_path / "lone")
     write_folder(tmp_path / "odd", {"train/a": 2, "train/b": 2, "val/c": 2})
-    with pytest.raises(base.DatasetError, match=r"val has the class 'c', which .*train lacks"):
+    with pytest.raises(data.DatasetError, match=r"val has the class 'c', which .*train lacks"):
         image_folder.load(tmp_path / "odd")
     write_folder(tmp_path / "hollow", {"a": 2, "b": 0})
-    with pytest.raises(base.DatasetError, match=r"hollow/b holds no image; add some"):
+    with pytest.raises(data.DatasetError, match=r"hollow/b holds no image; add some"):
         image_folder.load(tmp_path / "hollow")
     write_folder(tmp_path / "single", {"a": 9})
-    with pytest.raises(base.DatasetError, match="has 1 classes; at least 2"):
+    with pytest.raises(data.DatasetError, match="has 1 classes; at least 2"):
         image_folder.load(tmp_path / "single")
-    with pytest.raises(base.DatasetError, match=r"channels=2; give 1 \(grey\) or 3"):
+    with pytest.raises(data.DatasetError, match=r"channels=2; give 1 \(grey\) or 3"):
         image_folder.load(tmp_path / "single", channels=2)
 
 
@@ -229,7 +230,7 @@ def test_image_folder_sizes_differ(tmp_path):
     write_folder(tmp_path, {"train/a": 1, "test/a": 1, "train/b": 1, "test/b": 1})
     write_png(tmp_path / "test" / "b" / "0.png", np.zeros([12, 9, 3], np.uint8))
     pattern = r"train/./0.png is 10x9 but .*test/b/0.png is 12x9; resize .*size=32\)"
-    with pytest.raises(base.DatasetError, match=pattern):
+    with pytest.raises(data.DatasetError, match=pattern):
         image_folder.load(tmp_path)
     assert image_folder.load(tmp_path, size=8).image_shape == (8, 8, 3)
 
@@ -239,7 +240,7 @@ def test_image_folder_names_the_unreadable_file(tmp_path, content):
     write_folder(tmp_path, {"a": 5, "b": 5})
     whole = (tmp_path / "b" / "3.png").read_bytes()
     (tmp_path / "b" / "3.png").write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(base.DatasetError, match=r"cannot read the image .*b/3.png .*repair or"):
+    with pytest.raises(data.DatasetError, match=r"cannot read the image .*b/3.png .*repair or"):
         image_folder.load(tmp_path)
 
 
@@ -249,7 +250,7 @@ def test_image_folder_names_the_unreadable_file(tmp_path, content):
 def test_without_network_one_sentence_comes_soon(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds, "_reachable", lambda url: False)
     started = time.monotonic()
-    with pytest.raises(base.DatasetError) as caught:
+    with pytest.raises(data.DatasetError) as caught:
         cifar10.load(data_dir=tmp_path)
     assert time.monotonic() - started < 10
     message = str(caught.value)
@@ -290,23 +291,23 @@ def test_archive_placed_by_hand_is_tried_without_network(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds, "_reachable", lambda url: pytest.fail("asked for the network"))
     (tmp_path / "downloads" / "manual").mkdir(parents=True)
     (tmp_path / "downloads" / "manual" / "cifar-10-binary.tar.gz").write_bytes(b"damaged")
-    with pytest.raises(base.DatasetError, match=r"cannot prepare cifar10 .*wrong checksum"):
+    with pytest.raises(data.DatasetError, match=r"cannot prepare cifar10 .*wrong checksum"):
         cifar10.load(data_dir=tmp_path)
 
 
 def test_tfds_errors(tmp_path):
-    with pytest.raises(base.DatasetError, match=r"no data set 'mnisst'; did you mean mnist or"):
+    with pytest.raises(data.DatasetError, match=r"no data set 'mnisst'; did you mean mnist or"):
         tfds.load("mnisst", data_dir=tmp_path)
-    with pytest.raises(base.DatasetError, match=r"cannot build 'cifar10:9.9.9'; check the name"):
+    with pytest.raises(data.DatasetError, match=r"cannot build 'cifar10:9.9.9'; check the name"):
         tfds.load("cifar10:9.9.9", data_dir=tmp_path)
-    with pytest.raises(base.DatasetError, match=r"features description, label, title; image cl"):
+    with pytest.raises(data.DatasetError, match=r"features description, label, title; image cl"):
         tfds.load("ag_news_subset", data_dir=tmp_path)
-    with pytest.raises(base.DatasetError, match=r"differ in size; .* tfds\(tf_flowers, size=32\)"):
+    with pytest.raises(data.DatasetError, match=r"differ in size; .* tfds\(tf_flowers, size=32\)"):
         tfds.load("tf_flowers", data_dir=tmp_path)
-    with pytest.raises(base.DatasetError, match=r"size=3; give an integer from 8 on"):
+    with pytest.raises(data.DatasetError, match=r"size=3; give an integer from 8 on"):
         tfds.load("tf_flowers", data_dir=tmp_path, size=3)
     prepared_tfds.prepare("tf_flowers", tmp_path, splits={"train": 9}, sides=[20])
-    with pytest.raises(base.DatasetError, match=r"has the splits train; needed are 'train' and"):
+    with pytest.raises(data.DatasetError, match=r"has the splits train; needed are 'train' and"):
         tfds.load("tf_flowers", data_dir=tmp_path, size=16)
 
 
@@ -322,39 +323,39 @@ def test_dataset_errors():
         ({"std": (0.0,)}, good, "std above 0"),
         ({"flip": "no"}, good, "flip='no'; give an integer from 0 on, and True or False"),
         ({"crop_padding": -1}, good, "crop_padding=-1"),
-        ({}, base.Split(good.images / 255.0, good.labels), "dtype float64 .* give uint8"),
-        ({}, base.Split(good.images[..., 0], good.labels), r"shape \(9, 8, 8\); give uint8"),
-        ({}, base.Split(good.images, good.labels.astype(np.int64)), "labels of dtype int64"),
-        ({}, base.Split(good.images, good.labels[:4]), r"shape \(4,\); give int32 \[9\]"),
-        ({}, base.Split(good.images, good.labels - 1), "labels from -1 to 1"),
-        ({}, base.Split(good.images[:0], good.labels[:0]), "training split of toy is empty"),
+        ({}, data.Split(good.images / 255.0, good.labels), "dtype float64 .* give uint8"),
+        ({}, data.Split(good.images[..., 0], good.labels), r"shape \(9, 8, 8\); give uint8"),
+        ({}, data.Split(good.images, good.labels.astype(np.int64)), "labels of dtype int64"),
+        ({}, data.Split(good.images, good.labels[:4]), r"shape \(4,\); give int32 \[9\]"),
+        ({}, data.Split(good.images, good.labels - 1), "labels from -1 to 1"),
+        ({}, data.Split(good.images[:0], good.labels[:0]), "training split of toy is empty"),
         ({}, split_of(9, shape=(7, 8, 1)), "images of 7x8 .* at least 8x8"),
         ({}, split_of(9, shape=(8, 8, 5)), "with 5 channels"),
         ({}, split_of(9, shape=(8, 9, 1)), "but test images of"),
     ]
     for changes, train, message in cases:
-        with pytest.raises(base.DatasetError, match=message):
+        with pytest.raises(data.DatasetError, match=message):
             dataset_of(train, **changes)
-    with pytest.raises(base.DatasetError, match="test split of toy is empty"):
-        dataset_of(good, base.Split(good.images[:0], good.labels[:0]))
+    with pytest.raises(data.DatasetError, match="test split of toy is empty"):
+        dataset_of(good, data.Split(good.images[:0], good.labels[:0]))
 
 
 def test_split_search_takes_the_first_part_in_stored_order():
-    train, valid = base.split_search(dataset_of(split_of(7)), 0.5)
+    train, valid = data.split_search(dataset_of(split_of(7)), 0.5)
     np.testing.assert_array_equal(train.images[:, 0, 0, 0], [0, 1, 2])
     np.testing.assert_array_equal(valid.images[:, 0, 0, 0], [3, 4, 5, 6])
     for portion in (0.0, 0.1, 1.0, 2.0):
         with pytest.raises(
-            base.DatasetError, match=f"train_portion={portion} leaves .* 7 training"
+            data.DatasetError, match=f"train_portion={portion} leaves .* 7 training"
         ):
-            base.split_search(dataset_of(split_of(7)), portion)
+            data.split_search(dataset_of(split_of(7)), portion)
 
 
 def test_channel_statistics():
     images = np.zeros([600, 8, 8, 2], np.uint8)
     images[:150, ..., 0] = 255
     images[..., 1] = 51
-    mean, std = base.channel_statistics(images)
+    mean, std = data.channel_statistics(images)
     np.testing.assert_allclose(mean, [0.25, 0.2], rtol=1e-12)
     np.testing.assert_allclose(std, [np.sqrt(3) / 4, 1 / 255], rtol=1e-12)  # p (1 - p); the floor
 
@@ -362,18 +363,18 @@ def test_channel_statistics():
 def test_batch_size_errors():
     split = split_of(5)
     with pytest.raises(
-        base.DatasetError, match="batch size 6 is larger .*valid.*5 images.*at most 5"
+        data.DatasetError, match="batch size 6 is larger .*valid.*5 images.*at most 5"
     ):
-        base.check_batch_size(6, split, name="valid")
-    with pytest.raises(base.DatasetError, match="batch size 0"):
-        base.check_batch_size(0, split, name="valid")
+        data.check_batch_size(6, split, name="valid")
+    with pytest.raises(data.DatasetError, match="batch size 0"):
+        data.check_batch_size(0, split, name="valid")
     arguments = {"batch_size": 6, "augment": SHARP, "seed": 0, "epoch": 0}
-    with pytest.raises(base.DatasetError, match="search validation split, which has 5 images"):
-        base.search_epoch(split_of(9), split, **arguments)
-    with pytest.raises(base.DatasetError, match="search training split"):
-        base.search_epoch(split, split_of(9), **arguments)
-    with pytest.raises(base.DatasetError, match="training split"):
-        base.train_epoch(split, **arguments)
+    with pytest.raises(data.DatasetError, match="search validation split, which has 5 images"):
+        data.search_epoch(split_of(9), split, **arguments)
+    with pytest.raises(data.DatasetError, match="search training split"):
+        data.search_epoch(split, split_of(9), **arguments)
+    with pytest.raises(data.DatasetError, match="training split"):
+        data.train_epoch(split, **arguments)
 
 
 # Pipelines.
@@ -382,10 +383,10 @@ def test_batch_size_errors():
 def test_search_epoch_covers_training_once_and_draws_distinct_validation_images():
     train, valid = split_of(21), split_of(30)
     batches = elements(
-        base.search_epoch(train, valid, batch_size=8, augment=Identity(), seed=0, epoch=0)
+        data.search_epoch(train, valid, batch_size=8, augment=Identity(), seed=0, epoch=0)
     )
     assert [len(batch[0]) for batch in batches] == [8, 8, 5]
-    assert len(batches) == base.num_steps(21, 8) == 3
+    assert len(batches) == data.num_steps(21, 8) == 3
     seen = np.concatenate([batch[0][:, 0, 0, 0] for batch in batches])
     assert sorted(seen) == list(range(21))
     assert list(seen) != list(range(21))
@@ -401,7 +402,7 @@ def test_validation_batches_are_fresh_and_uniform():
     rows = [
         batch[2][0, 0, 0, 0]
         for epoch in range(4)
-        for batch in elements(base.search_epoch(train, valid, epoch=epoch, **arguments))
+        for batch in elements(data.search_epoch(train, valid, epoch=epoch, **arguments))
     ]
     counts = np.bincount(np.array(rows, int), minlength=10)
     # 1,000 draws with replacement across steps: 100 +- 5 standard deviations of 9.5.
@@ -411,11 +412,11 @@ def test_validation_batches_are_fresh_and_uniform():
 @pytest.mark.parametrize("first_step", [1, 2, 3])
 def test_resumed_epoch_continues_bit_for_bit(first_step):
     arguments = {"batch_size": 8, "augment": SHARP, "seed": 3, "epoch": 2}
-    whole = elements(base.search_epoch(split_of(21), split_of(30), **arguments))
-    rest = base.search_epoch(split_of(21), split_of(30), first_step=first_step, **arguments)
+    whole = elements(data.search_epoch(split_of(21), split_of(30), **arguments))
+    rest = data.search_epoch(split_of(21), split_of(30), first_step=first_step, **arguments)
     assert_same(elements(rest), whole[first_step:])
-    whole = elements(base.train_epoch(split_of(21), **arguments))
-    rest = base.train_epoch(split_of(21), first_step=first_step, **arguments)
+    whole = elements(data.train_epoch(split_of(21), **arguments))
+    rest = data.train_epoch(split_of(21), first_step=first_step, **arguments)
     assert_same(elements(rest), whole[first_step:])
 
 
@@ -424,7 +425,7 @@ def test_epochs_are_functions_of_seed_and_epoch():
 
     def epoch(seed, epoch, transform=SHARP):
         return elements(
-            base.search_epoch(
+            data.search_epoch(
                 train, valid, batch_size=16, augment=transform, seed=seed, epoch=epoch
             )
         )[0]
@@ -439,22 +440,22 @@ def test_epochs_are_functions_of_seed_and_epoch():
 
 
 def test_train_and_validation_augmentation_are_independent():
-    same = base.Split(np.full([8, 8, 8, 1], 200, np.uint8), np.zeros(8, np.int32))
-    batch = elements(base.search_epoch(same, same, batch_size=8, augment=SHARP, seed=0, epoch=0))[0]
+    same = data.Split(np.full([8, 8, 8, 1], 200, np.uint8), np.zeros(8, np.int32))
+    batch = elements(data.search_epoch(same, same, batch_size=8, augment=SHARP, seed=0, epoch=0))[0]
     assert np.any(batch[0] != batch[2])
 
 
 def test_test_epoch_is_sequential_plain_or_augmented():
     split = split_of(21)
-    plain = elements(base.test_epoch(split, batch_size=8, augment=SHARP))
+    plain = elements(data.test_epoch(split, batch_size=8, augment=SHARP))
     np.testing.assert_array_equal(
         np.concatenate([images for images, _ in plain]), SHARP.test(split.images)
     )
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in plain]), split.labels)
     arguments = {"batch_size": 8, "augment": SHARP, "seed": 0}
-    first = elements(base.test_epoch(split, epoch=0, **arguments))
-    assert_same(elements(base.test_epoch(split, epoch=0, **arguments)), first)
-    second = elements(base.test_epoch(split, epoch=1, **arguments))
+    first = elements(data.test_epoch(split, epoch=0, **arguments))
+    assert_same(elements(data.test_epoch(split, epoch=0, **arguments)), first)
+    second = elements(data.test_epoch(split, epoch=1, **arguments))
     for one, other, unchanged in zip(first, second, plain, strict=True):
         np.testing.assert_array_equal(one[1], unchanged[1])
         assert np.any(one[0] != other[0])
@@ -462,7 +463,7 @@ def test_test_epoch_is_sequential_plain_or_augmented():
 
 
 def test_batch_larger_than_a_scored_split_is_one_partial_batch():
-    (batch,) = elements(base.test_epoch(split_of(5), batch_size=8, augment=SHARP))
+    (batch,) = elements(data.test_epoch(split_of(5), batch_size=8, augment=SHARP))
     assert len(batch[1]) == 5
 
 
@@ -480,7 +481,7 @@ def test_one_trace_for_all_epochs_and_partial_batches():
 
     specs = set()
     for epoch, first_step in ((0, 0), (1, 0), (2, 1)):
-        pipeline = base.search_epoch(
+        pipeline = data.search_epoch(
             split_of(21),
             split_of(30),
             batch_size=8,

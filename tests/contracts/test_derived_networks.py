@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import named_genotypes
-from rdarts_tf.genotype import GenotypeError, parse
-from rdarts_tf.layers.auxiliary_head import pool_to_2x2
+from rdarts_tf.genotypes import named
+from rdarts_tf.genotypes.genotype import GenotypeError, parse
 from rdarts_tf.layers.derived_cell import DerivedCell
 from rdarts_tf.layers.drop_path import drop_path
 from rdarts_tf.layers.primitives import PRIMITIVES
-from rdarts_tf.networks.cnn import DerivedNetwork, stem_for
+from rdarts_tf.tasks.image_classification.auxiliary_head import pool_to_2x2
+from rdarts_tf.tasks.image_classification.networks import DerivedNetwork, stem_for
 
 COUNTS = pathlib.Path(__file__).resolve().parents[1] / "data" / "param_counts.csv"
 SEED = [3, 4]
@@ -57,7 +57,7 @@ def test_the_number_of_parameters_is_the_authors(row):
 
 
 def test_the_published_size_of_darts_v2():
-    genotype = named_genotypes.read("DARTS_V2")
+    genotype = named.read("DARTS_V2")
     net = network(genotype, image=(32, 32, 3), classes=10, channels=36, cells=20)
     assert net.num_parameters(auxiliary=False) == 3_349_342
     assert net.num_parameters() == 3_825_768
@@ -67,7 +67,7 @@ def test_the_published_size_of_darts_v2():
 @pytest.mark.parametrize("stem, image", [("cifar", (32, 32, 3)), ("imagenet", (96, 96, 3))])
 @pytest.mark.parametrize("name", ["NASNet", "AmoebaNet"])  # neither has a dilated convolution
 def test_multiply_adds_are_those_that_tensorflow_counts(name, stem, image):
-    net = network(named_genotypes.read(name), image=image, cells=3, stem=stem)
+    net = network(named.read(name), image=image, cells=3, stem=stem)
     graph = tf.function(lambda x: net(x)).get_concrete_function(tf.TensorSpec([1, *image])).graph
     counted = 0
     for op in graph.get_operations():
@@ -207,16 +207,16 @@ def test_an_image_too_small_for_the_auxiliary_head_is_refused():
 
 
 # Published cells.
-@pytest.mark.parametrize("name", named_genotypes.TEXTS)
+@pytest.mark.parametrize("name", named.TEXTS)
 def test_published_cells(name, tmp_path):
-    genotype = named_genotypes.read(name)
+    genotype = named.read(name)
     assert parse(str(genotype)) == parse(genotype.to_json()) == genotype
     for text in (str(genotype), genotype.to_json()):
         (tmp_path / "cell.txt").write_text(text + "\n")
-        assert named_genotypes.read(str(tmp_path / "cell.txt")) == genotype
-        assert named_genotypes.read(text) == genotype
+        assert named.read(str(tmp_path / "cell.txt")) == genotype
+        assert named.read(text) == genotype
 
 
 def test_what_is_no_genotype_is_told_in_one_sentence():
     with pytest.raises(GenotypeError, match="no genotype 'DARTS_V3'.*DARTS_V1, DARTS_V2, NASNet"):
-        named_genotypes.read("DARTS_V3")
+        named.read("DARTS_V3")

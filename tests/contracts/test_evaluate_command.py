@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from rdarts_tf import evaluate, evaluate_config
-from rdarts_tf.config import ConfigError
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf import evaluate
+from rdarts_tf.config import evaluate as evaluate_config
+from rdarts_tf.config.search import ConfigError
+from rdarts_tf.runs.run_dir import RunDir
 from tests import in_process
 
 PAIRS = "[('sep_conv_3x3', 1), ('skip_connect', 0)]"

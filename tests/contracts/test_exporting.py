@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import exporting, named_genotypes
+from rdarts_tf.engine import exporting
 from rdarts_tf.errors import UserError
-from rdarts_tf.networks.cnn import DerivedNetwork
-from rdarts_tf.serving import ServedNetwork
+from rdarts_tf.genotypes import named
+from rdarts_tf.tasks.image_classification.networks import DerivedNetwork
+from rdarts_tf.tasks.image_classification.serving import ServedNetwork
 
 PAIRS = "[('sep_conv_3x3', 0), ('{}', 1)]"
 NAMES = ("cat", "dog", "cow")
@@ -104,7 +105,7 @@ np.savez(sys.argv[3], raw=raw["logits"], scaled=scaled["logits"])
     np.testing.assert_allclose(out["scaled"], expected, atol=1e-4)
     record = json.loads((path / "assets.extra/metadata.json").read_text())
     assert record["class_names"] == list(NAMES)
-    assert named_genotypes.read(record["genotype"]) == net.network.genotype
+    assert named.read(record["genotype"]) == net.network.genotype
 
 
 def test_int8_is_smaller_and_reads_labels_from_its_end(tmp_path):
@@ -180,7 +181,7 @@ def test_onnx_answers_alike(tmp_path):
 def test_a_cell_becomes_part_of_a_keras_model(cell_type, tmp_path):
     path = tmp_path / "cell.keras"
     exporting.export_cell(
-        named_genotypes.read("DARTS_V2"), cell_type, path, "keras", channels=4, input_channels=6
+        named.read("DARTS_V2"), cell_type, path, "keras", channels=4, input_channels=6
     )
     cell = keras.models.load_model(path)
     inputs = keras.Input((8, 8, 3))
@@ -200,7 +201,7 @@ def test_a_cell_becomes_part_of_a_keras_model(cell_type, tmp_path):
 def test_a_cell_as_savedmodel_trains_without_this_package(tmp_path):
     path = tmp_path / "cell"
     exporting.export_cell(
-        named_genotypes.read(genotype()), "reduce", path, "savedmodel", channels=4, input_channels=6
+        named.read(genotype()), "reduce", path, "savedmodel", channels=4, input_channels=6
     )
     script = """
 import sys

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import distribution, loop, registry
-from rdarts_tf.config import SearchConfig
+from rdarts_tf import registry
+from rdarts_tf.config.search import SearchConfig
+from rdarts_tf.engine import distribution, search_run
 from rdarts_tf.methods.base import Regularization
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.runs.run_dir import RunDir
 from tests import stubbed_search
 
 ELSEWHERE = {
@@ -152,7 +153,7 @@ def _search(folder):
         )
         settings, run_dir = settings_of(folder), RunDir(folder / "run")
         run_dir.create()
-        run = loop.SearchRun(settings, run_dir, say=lambda line: None)
+        run = search_run.SearchRun(settings, run_dir, say=lambda line: None)
         run.run()
         with_cutout = dataclasses.replace(settings, cutout="true")
         return types.SimpleNamespace(
@@ -161,7 +162,7 @@ def _search(folder):
             rows=run_dir.read_metrics(),
             blocks=blocks,
             strategies=strategies,
-            cutout_length=loop.cutout_length(with_cutout, run.dataset),
+            cutout_length=search_run.cutout_length(with_cutout, run.dataset),
             saved=saved,
             checkpoints=[position for position, _ in run_dir.list_checkpoints()],
         )

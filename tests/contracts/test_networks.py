@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from rdarts_tf import registry
 from rdarts_tf.layers.cell import Cell
-from rdarts_tf.networks.cnn import Supernet, reduction_cells
 from rdarts_tf.spaces.base import uniform
+from rdarts_tf.tasks.image_classification.networks import Supernet, reduction_cells
 
 SPACES = {name: registry.load("spaces", name)[0].SPACE for name in registry.names("spaces")}
 IMAGE_SPACES = {n: s for n, s in SPACES.items() if set(s.cell_types) == {"normal", "reduce"}}

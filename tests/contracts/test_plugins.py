@@ -5,28 +5,21 @@ import json
 import pytest
 from sklearn.datasets import load_digits
 
-from rdarts_tf import (
-    analyze,
-    config,
-    evaluate,
-    evaluate_config,
-    export,
-    report,
-    search,
-    sweep,
-    sweep_config,
-)
+from rdarts_tf import analyze, evaluate, export, report, search, sweep
+from rdarts_tf.config import evaluate as evaluate_config
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.config import sweep as sweep_config
 from rdarts_tf.errors import UserError
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.runs.run_dir import RunDir
 from tests import in_process
 from tests.recorded_runs import write_json, write_result, write_run
 
 COMMANDS = {
-    "analyze": (analyze.main, config.AnalyzeConfig, False),
+    "analyze": (analyze.main, config_lib.AnalyzeConfig, False),
     "evaluate": (evaluate.main, evaluate_config.EvaluateConfig, True),
-    "export": (export.main, config.ExportConfig, True),
-    "report": (report.main, config.ReportConfig, False),
-    "search": (search.main, config.SearchConfig, True),
+    "export": (export.main, config_lib.ExportConfig, True),
+    "report": (report.main, config_lib.ReportConfig, False),
+    "search": (search.main, config_lib.SearchConfig, True),
     "sweep": (sweep.main, sweep_config.SweepConfig, False),
 }
 # (fields that name the plugin, command, its flags; RUN stands for the run directory)

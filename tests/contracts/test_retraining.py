@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import retraining, retraining_loop
+from rdarts_tf.config.evaluate import EvaluateConfig
 from rdarts_tf.datasets import digits
+from rdarts_tf.engine import evaluation_run, evaluation_steps
 from rdarts_tf.errors import UserError
-from rdarts_tf.evaluate_config import EvaluateConfig
-from rdarts_tf.tasks.classification import cross_entropy
+from rdarts_tf.tasks.image_classification.metrics import cross_entropy
 
 PAIRS = "[('sep_conv_3x3', 1), ('max_pool_3x3', 0)]"
 BASE = EvaluateConfig(
@@ -26,9 +26,9 @@ RATES = {"learning_rate": 0.05, "weight_decay": 3e-4, "drop_path_prob": 0.0}
 def make(seed=1, **changes):
     keras.utils.set_random_seed(seed)
     config = dataclasses.replace(BASE, **changes)
-    net = retraining.make_network(config, (8, 8, 1), 3)
+    net = evaluation_steps.make_network(config, (8, 8, 1), 3)
     strategy = tf.distribute.get_strategy()
-    return retraining.Retraining(net, config=config, strategy=strategy, seed=seed)
+    return evaluation_steps.Retraining(net, config=config, strategy=strategy, seed=seed)
 
 
 def batch(size=6):
@@ -111,18 +111,18 @@ def test_cutout_is_16_pixels_or_half_the_image(length, side, expected):
     split = dataclasses.replace(data.train, images=image, labels=data.train.labels[:1])
     data = dataclasses.replace(data, train=split, test=split)
     config = dataclasses.replace(BASE, cutout_length=length)
-    assert retraining_loop.make_augmentation(config, data).cutout_length == expected
+    assert evaluation_run.make_augmentation(config, data).cutout_length == expected
 
 
 def test_a_cutout_of_everything_is_refused():
     config = dataclasses.replace(BASE, cutout_length=16)
     with pytest.raises(UserError, match="--cutout_length=16 always blanks images of 8x8"):
-        retraining_loop.make_augmentation(config, digits.load())
+        evaluation_run.make_augmentation(config, digits.load())
 
 
 def test_the_split_of_the_search():
     data = digits.load()
     config = dataclasses.replace(BASE, split="search", train_portion=0.25, batch_size=64)
-    train, scored = retraining_loop.splits(config, data)
+    train, scored = evaluation_run.splits(config, data)
     assert (len(train), len(scored)) == (359, 1078)
     np.testing.assert_array_equal(scored.images[-1], data.train.images[-1])

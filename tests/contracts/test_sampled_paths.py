@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import training
-from rdarts_tf.config import SearchConfig
+from rdarts_tf.config.search import SearchConfig
+from rdarts_tf.engine import search_steps
+from rdarts_tf.engine.path_search import with_paths
+from rdarts_tf.engine.search_run import make_supernet
 from rdarts_tf.layers.cell import Cell
-from rdarts_tf.loop import make_supernet
 from rdarts_tf.methods import random_ws
-from rdarts_tf.networks import cnn
-from rdarts_tf.path_search import with_paths
 from rdarts_tf.spaces.base import uniform
+from rdarts_tf.tasks.image_classification import networks
 
 SPACE = uniform(
     "mixed", ("none", "max_pool_3x3", "skip_connect", "dil_conv_3x3", "noise"), num_nodes=2
@@ -37,7 +37,7 @@ def path_with(**cells):
 def outcomes():
     """(net, paths, {training: both ways: five paths: (logits, gradients, statistics)})."""
     keras.utils.set_random_seed(0)
-    net = cnn.Supernet(SPACE, 3, channels=2, num_cells=3, dtype="float64", name="supernet")
+    net = networks.Supernet(SPACE, 3, channels=2, num_cells=3, dtype="float64", name="supernet")
     net.build((None, 8, 8, 1))
     images = tf.constant(np.random.default_rng(1).normal(size=(4, 8, 8, 1)))
     w = [tf.convert_to_tensor(v.value) for v in net.trainable_variables]
@@ -121,7 +121,7 @@ def search():
     keras.utils.set_random_seed(1)
     config = SearchConfig(init_channels=2, layers=1, momentum=MOMENTUM, method="random_ws")
     net = make_supernet(config, SMALL, Data())
-    return training.PathSearch(net, config=config, strategy=tf.distribute.get_strategy())
+    return search_steps.PathSearch(net, config=config, strategy=tf.distribute.get_strategy())
 
 
 def elements(path, num):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from absl import flags
 
-from rdarts_tf import config, search, training
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf import search
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.engine import search_steps
+from rdarts_tf.runs.run_dir import RunDir
 from tests import stubbed_search
 
 TINY = (
@@ -35,8 +37,8 @@ def command(monkeypatch, capsys, blocks):
     def run(run_dir, *arguments):
         monkeypatch.setattr(sys, "argv", ["search", *TINY, f"--run_dir={run_dir}", *arguments])
         with pytest.raises(SystemExit) as exit_:
-            config.run(search.main, config.SearchConfig)
-        for flag in list(flags.FLAGS.flags_by_module_dict()[config.__name__]):
+            config_lib.run(search.main, config_lib.SearchConfig)
+        for flag in list(flags.FLAGS.flags_by_module_dict()[config_lib.__name__]):
             delattr(flags.FLAGS, flag.name)  # a process defines them once
         return exit_.value.code, *capsys.readouterr()
 
@@ -176,7 +178,7 @@ def test_a_run_stopped_in_validation_goes_on_there(command, tmp_path, blocks, mo
     run_dir = tmp_path / "run"
     with monkeypatch.context() as patch:
         terminate = functools.partial(signal.raise_signal, signal.SIGTERM)
-        patch.setattr(training.Search, "validate_block", lambda *arguments: terminate())
+        patch.setattr(search_steps.Search, "validate_block", lambda *arguments: terminate())
         code, _, stderr = command(run_dir)
     assert code == 143
     assert "the same command goes on from there" in stderr

@@ -7,8 +7,12 @@ import shlex
 
 import pytest
 
-from rdarts_tf import config, evaluate_config, executor, sweep, sweep_config
+from rdarts_tf import sweep
 from rdarts_tf.analysis import regret
+from rdarts_tf.config import evaluate as evaluate_config
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.config import sweep as sweep_config
+from rdarts_tf.runs import executor
 from rdarts_tf.spaces.s5 import SPACE
 from tests import in_process
 
@@ -37,7 +41,7 @@ def command(monkeypatch, capsys, started, tmp_path):
 
 def searches(tasks):
     """The SearchConfigs of the tasks' first commands."""
-    return [config.parse(config.SearchConfig, task.commands[0][2:])[0] for task in tasks]
+    return [config_lib.parse(config_lib.SearchConfig, task.commands[0][2:])[0] for task in tasks]
 
 
 def sentence(stderr):
@@ -123,7 +127,7 @@ def test_a_dry_run_prints_what_can_be_pasted(command, started, tmp_path):
     assert code == 0 and not started
     first, second = map(shlex.split, stdout.splitlines())
     assert first[:3] == ["python", "-m", "rdarts_tf.search"]
-    parsed, own = config.parse(config.SearchConfig, first[3:])
+    parsed, own = config_lib.parse(config_lib.SearchConfig, first[3:])
     assert (parsed.method, parsed.epochs, parsed.seed) == (method, 2, 1)
     assert second[:4] == ["python", "-m", "rdarts_tf.evaluate", "--dataset=digits"]
     assert second[4:] == [f"--run_dir={own['run_dir']}"]
@@ -189,7 +193,7 @@ def test_a_list_that_cannot_be_read_is_refused(command, started, tmp_path):
 def test_a_directory_of_another_run_is_refused(command, started, tmp_path):
     folder = tmp_path / "runs/s1_digits_darts_s1"
     folder.mkdir(parents=True)
-    settings = config.SearchConfig(dataset="digits", seed=1, epochs=7)
+    settings = config_lib.SearchConfig(dataset="digits", seed=1, epochs=7)
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(settings)))
     code, _, stderr = command("--dataset=digits", "--seeds=1,2")
     assert code == 2 and not started
@@ -242,7 +246,7 @@ def train(tasks, _=None, *, leave_out=()):
     for task in tasks:
         if task.name in leave_out:
             continue
-        given, own = config.parse(evaluate_config.EvaluateConfig, task.commands[0][2:])
+        given, own = config_lib.parse(evaluate_config.EvaluateConfig, task.commands[0][2:])
         resolved = evaluate_config.resolve(given, None)
         folder = pathlib.Path(own["run_dir"]) / "evaluate" / resolved.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -302,7 +306,9 @@ def test_the_networks_are_those_that_the_paper_retrains_after_a_search(command):
     """`evaluate` would take 36 channels, since a genotype alone tells no space."""
     code, stdout, _ = command("--exhaustive", "--space=s5", "--dataset=cifar10", "--dry_run")
     assert code == 0
-    given, _ = config.parse(evaluate_config.EvaluateConfig, shlex.split(stdout.splitlines()[0])[3:])
+    given, _ = config_lib.parse(
+        evaluate_config.EvaluateConfig, shlex.split(stdout.splitlines()[0])[3:]
+    )
     assert (given.init_channels, given.layers) == (16, 20)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import training
-from rdarts_tf.config import SearchConfig
-from rdarts_tf.loop import make_supernet
+from rdarts_tf.config.search import SearchConfig
+from rdarts_tf.engine import search_steps
+from rdarts_tf.engine.search_run import make_supernet
 from rdarts_tf.spaces.base import uniform
 
 SPACE = uniform("tiny", ("noise", "skip_connect", "sep_conv_3x3"), num_nodes=1)
@@ -38,7 +38,7 @@ def make(space=SPACE, **changes):
     keras.utils.set_random_seed(1)
     config = dataclasses.replace(BASE, **changes)
     net = make_supernet(config, space, Data())
-    return training.Search(net, config=config, strategy=tf.distribute.get_strategy())
+    return search_steps.Search(net, config=config, strategy=tf.distribute.get_strategy())
 
 
 def step(search, epoch=0, **rates):

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import loop
-from rdarts_tf.analysis.discretization import discrete_weights, score
-from rdarts_tf.config import SearchConfig
-from rdarts_tf.genotype import derive
-from rdarts_tf.networks.cnn import Supernet
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.config.search import SearchConfig
+from rdarts_tf.engine import search_run
+from rdarts_tf.engine.discretization import discrete_weights, score
+from rdarts_tf.genotypes.genotype import derive
+from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.spaces.base import uniform
+from rdarts_tf.tasks.image_classification.networks import Supernet
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPACE = uniform("small", ("none", "skip_connect", "sep_conv_3x3"), num_nodes=2)
@@ -70,7 +70,7 @@ def test_the_accuracy_at_alpha_is_the_one_that_the_search_recorded(tmp_path):
     )
     run_dir = RunDir(tmp_path / "run")
     run_dir.create()
-    loop.SearchRun(config, run_dir, say=lambda line: None).run()
+    search_run.SearchRun(config, run_dir, say=lambda line: None).run()
     result = analyze(str(run_dir.path))
     assert result.returncode == 0, result.stderr
     (row,) = csv.DictReader((run_dir.path / "analysis/discretization.csv").open())

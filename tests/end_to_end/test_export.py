@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf import export
-from rdarts_tf.config import ExportConfig
+from rdarts_tf.config.search import ExportConfig
 from rdarts_tf.datasets import digits
 from tests import in_process
 

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import analyze, config, epochs, genotype, path_search, search, training
+from rdarts_tf import analyze, search
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.engine import epochs, path_search, search_steps
 from rdarts_tf.errors import UserError
+from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import random_ws
-from rdarts_tf.run_dir import RunDir, load_npz
+from rdarts_tf.runs.run_dir import RunDir, load_npz
 from tests import in_process, stubbed_search
 
 METHOD = "random_ws(n_samples=30, score_batches=2, top=3, score_every=2)"
@@ -35,14 +38,14 @@ class Killed(BaseException):
 def make(path, **changes):
     run_dir = RunDir(path)
     run_dir.create()
-    settings = config.check(config.SearchConfig(**FLAGS | changes))
+    settings = config_lib.check(config_lib.SearchConfig(**FLAGS | changes))
     return path_search.make_run(settings, run_dir, say=lambda line: None)
 
 
 def command(monkeypatch, capsys, path, **changes):
     flags = [f"--{name}={value}" for name, value in (FLAGS | changes).items()]
     arguments = (*flags, f"--run_dir={path}")
-    return in_process.run(monkeypatch, capsys, search.main, config.SearchConfig, *arguments)
+    return in_process.run(monkeypatch, capsys, search.main, config_lib.SearchConfig, *arguments)
 
 
 def selection(path, epoch):
@@ -140,8 +143,8 @@ def test_every_step_has_its_own_architecture_and_a_resumed_epoch_the_same(finish
 
 
 def killed_at(monkeypatch, name, number):
-    """`Killed` instead of the call with that number of a method of training.PathSearch."""
-    calls, method = [], getattr(training.PathSearch, name)
+    """`Killed` instead of the call with that number of a method of search_steps.PathSearch."""
+    calls, method = [], getattr(search_steps.PathSearch, name)
 
     def call(self, *arguments):
         calls.append(None)
@@ -149,7 +152,7 @@ def killed_at(monkeypatch, name, number):
             raise Killed
         return method(self, *arguments)
 
-    monkeypatch.setattr(training.PathSearch, name, call)
+    monkeypatch.setattr(search_steps.PathSearch, name, call)
 
 
 def test_stopped_in_mid_epoch_and_killed_in_a_selection_equals_uninterrupted(
@@ -157,7 +160,7 @@ def test_stopped_in_mid_epoch_and_killed_in_a_selection_equals_uninterrupted(
 ):
     path = tmp_path / "run"
     monkeypatch.setattr(epochs, "_BLOCK_SECONDS", 1e-9)  # a checkpoint after any step, or file
-    run, block = make(path), training.PathSearch.search_block
+    run, block = make(path), search_steps.PathSearch.search_block
 
     def terminate(self, iterator, first, *arguments):
         if int(first) == 2:
@@ -165,7 +168,7 @@ def test_stopped_in_mid_epoch_and_killed_in_a_selection_equals_uninterrupted(
         return block(self, iterator, first, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.PathSearch, "search_block", terminate)
+        patch.setattr(search_steps.PathSearch, "search_block", terminate)
         with pytest.raises(epochs.Interrupted) as stopped:
             run.run()
     assert stopped.value.exit_code == 143
@@ -190,7 +193,7 @@ def test_stopped_in_mid_epoch_and_killed_in_a_selection_equals_uninterrupted(
 def test_a_signal_in_the_last_selection_ends_it_and_nothing_is_scored_twice(
     finished, tmp_path, monkeypatch, capsys, number, code
 ):
-    path, block, calls = tmp_path / "run", training.PathSearch.validate_block, []
+    path, block, calls = tmp_path / "run", search_steps.PathSearch.validate_block, []
     monkeypatch.setattr(epochs, "_BLOCK_SECONDS", 1e-9)
 
     def count(self, *arguments):
@@ -199,8 +202,10 @@ def test_a_signal_in_the_last_selection_ends_it_and_nothing_is_scored_twice(
             signal.raise_signal(number)
         return block(self, *arguments)
 
-    monkeypatch.setattr(training.PathSearch, "search_block", lambda *a: (a[3], tf.constant(0.5)))
-    monkeypatch.setattr(training.PathSearch, "validate_block", count)
+    monkeypatch.setattr(
+        search_steps.PathSearch, "search_block", lambda *a: (a[3], tf.constant(0.5))
+    )
+    monkeypatch.setattr(search_steps.PathSearch, "validate_block", count)
     method = METHOD.replace("score_every=2", "score_every=0")
     stopped, _, stderr = command(monkeypatch, capsys, path, method=method, epochs=1)
     assert stopped == code

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from rdarts_tf import genotype
+from rdarts_tf.genotypes import genotype
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = (

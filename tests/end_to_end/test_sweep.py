@@ -4,7 +4,7 @@ import pathlib
 import subprocess
 import sys
 
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.runs.run_dir import RunDir
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = ("--epochs=1", "--batch_size=300", "--init_channels=2", "--layers=1")

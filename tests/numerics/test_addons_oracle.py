@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from rdarts_tf.datasets import augment
+from rdarts_tf.tasks.image_classification import augment
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "data" / "addons_cutout.npz"
 

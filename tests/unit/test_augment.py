@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf.datasets import augment
+from rdarts_tf.tasks.image_classification import augment
 
 SEED = [3, 4]
 MEAN, STD = (0.5, 0.25, 0.125), (0.25, 0.5, 0.125)

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from rdarts_tf import executor
-from rdarts_tf.config import ExecutorConfig
+from rdarts_tf.config.search import ExecutorConfig
 from rdarts_tf.errors import UserError
+from rdarts_tf.runs import executor
 
 LOCAL = ExecutorConfig(executor="local")
 RAY = ExecutorConfig(executor="ray", cpus_per_run=1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rdarts_tf import registry
-from rdarts_tf.genotype import Genotype, GenotypeError, check_primitives, derive, parse
+from rdarts_tf.genotypes.genotype import Genotype, GenotypeError, check_primitives, derive, parse
 from rdarts_tf.layers.primitives import PRIMITIVES
 from rdarts_tf.spaces.base import uniform
 

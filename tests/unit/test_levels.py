@@ -10,53 +10,38 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "rdarts_tf"
 
 COMMANDS = ("search", "evaluate", "analyze", "report", "export", "sweep")
 
-# A file of a row may import what stands in the rows above. Levels of CONTRIBUTING.md; some have
-# several rows, since `errors` serves the rest of its level, and `loop` and `training` use theirs.
+# A file of a room may import the rooms in the rows above, and its own room where no circle comes of it.
 ROWS = (
-    ("0", ("errors",)),
-    ("0", ("registry", "genotype", "spaces")),
-    ("0", ("named_genotypes",)),
-    ("1", ("bilevel", "optimizers")),
-    ("1", ("hessian",)),
-    ("2", ("layers",)),
-    ("3", ("networks", "methods", "tasks", "datasets")),
-    ("3", ("analysis",)),
-    ("4", ("placing",)),
-    ("4", ("config", "run_dir", "distribution", "progress", "summaries")),
-    ("4", ("evaluate_config", "sweep_config", "weight_training", "epochs", "run_records")),
-    ("4", ("training", "record_reading")),
-    ("4", ("curvature",)),
-    ("4", ("loop", "retraining", "executor")),
-    ("4", ("path_search", "exhaustive", "retraining_loop")),
-    ("4", ("selection",)),
-    ("4", ("serving", "exporting")),
-    ("5", COMMANDS),
+    ("errors",),
+    ("registry", "spaces"),
+    ("genotypes",),
+    ("bilevel", "optimizers"),
+    ("hessian",),
+    ("layers", "methods"),
+    ("analysis",),
+    ("drawing",),
+    ("config",),
+    ("tasks",),
+    ("datasets",),
+    ("runs",),
+    ("engine",),
+    ("reporting",),
+    COMMANDS,
 )
-ROW = {name: row for row, (_, names) in enumerate(ROWS) for name in names}
+ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 
-# What the files of a folder may import of it, besides `base`; helpers import those before them.
+# Plugins import of their folder `base` and these only; helpers import those before them.
 HELPERS = {
-    "layers": ("batch_norm", "drop_path", "primitives", "mixed_op", "classifier"),
-    "datasets": ("augment", "tfds"),
-    "analysis": (
-        "cell_graph",
-        "csv_table",
-        "spectrum",
-        "trajectory",
-        "plots",
-        "paper",
-        "report_page",
-        "report_plots",
-        "report_tables",
-    ),
+    "spaces": (),
     "methods": ("tracker", "strengths"),
+    "datasets": ("tfds",),
 }
 
 # Modules that only these files import.
 RESERVED = {
-    "absl": ("config", *COMMANDS),
+    "absl": ("config.search", *COMMANDS),
     "importlib.import_module": ("registry",),
-    "matplotlib": ("analysis.plots", "analysis.report_plots"),
+    "matplotlib": ("drawing.plots", "reporting.charts"),
     "pickle": (),
 }
 
@@ -64,20 +49,15 @@ RESERVED = {
 PLAIN = (
     "errors",
     "registry",
-    "genotype",
-    "named_genotypes",
+    "genotypes",
     "spaces",
     "methods",
-    "placing",
-    "run_dir",
     "config",
-    "run_records",
-    "record_reading",
+    "runs",
+    "analysis",
+    "drawing",
+    "reporting",
     "report",
-    "analysis.csv_table",
-    "analysis.regret",
-    "executor",
-    "exhaustive",
     "sweep",
 )
 TENSORFLOW = ("tensorflow", "tensorflow_datasets", "keras")
@@ -97,7 +77,7 @@ def imports(source):
 
 
 def package_sources():
-    """{"": text of __init__, "loop": ..., "layers": ..., "layers.cell": ...}."""
+    """{"": text of __init__, "bilevel": ..., "layers": ..., "layers.cell": ...}."""
     sources = {}
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -129,14 +109,14 @@ def unplaced(sources):
 
 
 def upward(sources):
-    """Imports of the own row, a row below it or an unlisted file of the own folder."""
+    """Imports of the own row, a row below it or another plugin."""
     found = []
     for module, targets in own_imports(sources).items():
         folder, _, file = module.partition(".")
         for target in targets:
             target_folder, _, target_file = target.partition(".")
             if folder == target_folder:
-                allowed = target_file in _folder_imports(folder, file)
+                allowed = folder not in HELPERS or target_file in _helpers(folder, file)
             else:
                 allowed = ROW.get(target_folder, len(ROWS)) < ROW.get(folder, -1)
             if not allowed:
@@ -144,11 +124,23 @@ def upward(sources):
     return sorted(found)
 
 
-def _folder_imports(folder, file):
-    helpers = HELPERS.get(folder, ())
+def _helpers(folder, file):
+    """The files of a plugin folder that one of them may import."""
+    helpers = HELPERS[folder]
     if file == "base":
         return ()
     return ("base", *(helpers[: helpers.index(file)] if file in helpers else helpers))
+
+
+def circular(sources):
+    """Modules that import themselves through others."""
+    graph = own_imports(sources)
+    return sorted(
+        f"{module} imports itself through {target}"
+        for module, targets in graph.items()
+        for target in targets
+        if module in _reachable(target, graph, with_folders=False)
+    )
 
 
 def relative(sources):
@@ -187,18 +179,19 @@ def reaching_tensorflow(sources):
     )
 
 
-def _reachable(module, graph):
+def _reachable(module, graph, *, with_folders=True):
     seen, waiting = set(), [module]
     while waiting:
         name = waiting.pop()
         if name not in seen:
             seen.add(name)
-            # A module runs the __init__ of its folder as well.
-            waiting += [*graph.get(name, ()), *([name.rpartition(".")[0]] if "." in name else [])]
+            waiting += graph.get(name, ())
+            if with_folders and "." in name:  # a module runs the __init__ of its folder as well
+                waiting.append(name.rpartition(".")[0])
     return seen
 
 
-CHECKS = (unplaced, upward, relative, reserved, reaching_tensorflow)
+CHECKS = (unplaced, upward, circular, relative, reserved, reaching_tensorflow)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -209,9 +202,13 @@ def test_package_keeps(check):
 def test_package_is_read_whole():
     """A wrong path or a reader that finds nothing would let every check pass."""
     sources = package_sources()
-    assert {"", "config", "search", "spaces.s1", "layers.cell"} <= set(sources)
+    assert {"", "bilevel", "search", "spaces.s1", "layers.cell", "engine.search_run"} <= set(
+        sources
+    )
     graph = own_imports(sources)
-    assert {"config", "run_dir", "path_search"} <= graph["search"]  # the last in a function
+    assert {"config.search", "runs.run_dir", "engine.path_search"} <= graph[
+        "search"
+    ]  # in a function
     assert {"layers.mixed_op", "spaces.base"} <= graph["layers.cell"]
     assert graph["registry"] == {"errors"}
 
@@ -231,31 +228,31 @@ def test_every_helper_exists():
         (upward, "bilevel", "import rdarts_tf.layers.cell as cell"),
         (upward, "bilevel", "def late():\n    from rdarts_tf import optimizers"),
         (upward, "errors", "from rdarts_tf import registry"),
-        (upward, "training", "from rdarts_tf import loop"),
+        (upward, "runs.executor", "from rdarts_tf.engine import epochs"),
         (upward, "evaluate", "from rdarts_tf import search"),
         (upward, "spaces.base", "from rdarts_tf.spaces import s1"),
         (upward, "spaces.s2", "from rdarts_tf.spaces.s1 import SPACE"),
-        (upward, "methods.darts", "from rdarts_tf import config"),
-        (upward, "layers.primitives", "from rdarts_tf.layers.mixed_op import MixedOp"),
-        (upward, "layers", "from rdarts_tf.layers import cell"),
-        (upward, "", "from rdarts_tf import loop"),
+        (upward, "methods.darts", "from rdarts_tf.config import search"),
+        (upward, "methods.darts", "from rdarts_tf.methods import darts_es"),
+        (circular, "layers.primitives", "from rdarts_tf.layers.mixed_op import MixedOp"),
+        (upward, "", "from rdarts_tf import bilevel"),
         (relative, "layers.cell", "from . import mixed_op"),
         (relative, "layers.cell", "from .mixed_op import MixedOp"),
-        (reserved, "loop", "from absl import flags"),
-        (reserved, "loop", "from absl import logging"),
-        (reserved, "loop", "from absl.flags import FLAGS"),
-        (reserved, "loop", "import absl.app"),
-        (reserved, "loop", "import absl"),
-        (reserved, "loop", "import importlib"),
-        (reserved, "summaries", "from matplotlib import pyplot"),
-        (reserved, "run_dir", "import pickle"),
+        (reserved, "engine.epochs", "from absl import flags"),
+        (reserved, "engine.epochs", "from absl import logging"),
+        (reserved, "engine.epochs", "from absl.flags import FLAGS"),
+        (reserved, "engine.epochs", "import absl.app"),
+        (reserved, "engine.epochs", "import absl"),
+        (reserved, "engine.epochs", "import importlib"),
+        (reserved, "engine.summaries", "from matplotlib import pyplot"),
+        (reserved, "runs.run_dir", "import pickle"),
         (reaching_tensorflow, "spaces.s1", "import tensorflow as tf"),
         (reaching_tensorflow, "methods.base", "from keras import ops"),
         (reaching_tensorflow, "methods.darts", "from rdarts_tf import bilevel"),
         (reaching_tensorflow, "spaces", "import tensorflow_datasets"),
-        (reaching_tensorflow, "config", "import keras"),
-        (reaching_tensorflow, "config", "from rdarts_tf import optimizers"),
-        (reaching_tensorflow, "report", "from rdarts_tf.analysis import discretization"),
+        (reaching_tensorflow, "config.search", "import keras"),
+        (reaching_tensorflow, "config.search", "from rdarts_tf import optimizers"),
+        (reaching_tensorflow, "report", "from rdarts_tf.engine import discretization"),
     ],
 )
 def test_a_wrong_import_is_noticed(check, module, source):
@@ -267,11 +264,11 @@ def test_a_wrong_import_is_noticed(check, module, source):
     [
         ("hessian", "from rdarts_tf.errors import UserError"),
         ("layers.cell", "from rdarts_tf.layers import mixed_op, primitives"),
-        ("networks.rnn", "from rdarts_tf.networks.base import Network"),
-        ("search", "from rdarts_tf import config, loop\nfrom absl import app"),
-        ("summaries", "from rdarts_tf import __version__"),
+        ("engine.search_run", "from rdarts_tf.engine import epochs"),
+        ("search", "from rdarts_tf.engine import search_run\nfrom absl import app"),
+        ("engine.summaries", "from rdarts_tf import __version__"),
     ],
 )
 def test_a_right_import_is_not(module, source):
-    sources = package_sources() | {"networks.base": "", module: source}
+    sources = package_sources() | {module: source}
     assert [finding for check in CHECKS for finding in check(sources)] == []

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from rdarts_tf import config, optimizers
+from rdarts_tf import optimizers
+from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import base, darts_ada, darts_es
 
@@ -12,7 +13,7 @@ regularization = base.Method().regularization
 
 
 def test_drop_path_ramps_from_0_to_its_maximum():
-    settings = config.SearchConfig(drop_path_prob=0.6, weight_decay=9e-4)
+    settings = config_lib.SearchConfig(drop_path_prob=0.6, weight_decay=9e-4)
     assert regularization(settings, 0).drop_path_prob == 0
     assert regularization(settings, 25).drop_path_prob == pytest.approx(0.306122, abs=1e-6)
     assert regularization(settings, 49).drop_path_prob == 0.6
@@ -20,15 +21,15 @@ def test_drop_path_ramps_from_0_to_its_maximum():
 
 
 def test_cutout_comes_with_drop_path_from_the_first_epoch():
-    assert regularization(config.SearchConfig(drop_path_prob=0.6), 0).cutout_probability == 1
-    assert regularization(config.SearchConfig(), 49).cutout_probability == 0
-    assert regularization(config.SearchConfig(cutout="true"), 0).cutout_probability == 1
-    never = config.SearchConfig(cutout="false", drop_path_prob=0.6)
+    assert regularization(config_lib.SearchConfig(drop_path_prob=0.6), 0).cutout_probability == 1
+    assert regularization(config_lib.SearchConfig(), 49).cutout_probability == 0
+    assert regularization(config_lib.SearchConfig(cutout="true"), 0).cutout_probability == 1
+    never = config_lib.SearchConfig(cutout="false", drop_path_prob=0.6)
     assert regularization(never, 49).cutout_probability == 0
 
 
 def test_cutout_ramps_where_asked():
-    settings = config.SearchConfig(drop_path_prob=0.6, cutout_ramp=True, cutout_prob=0.5)
+    settings = config_lib.SearchConfig(drop_path_prob=0.6, cutout_ramp=True, cutout_prob=0.5)
     assert regularization(settings, 0).cutout_probability == 0
     assert regularization(settings, 49).cutout_probability == 0.5
 
@@ -43,7 +44,7 @@ def search(method, curvature, *, epochs=50, **settings):
     Returns:
         [(epoch, decision)] of all decisions; history and rollbacks as the loop keeps them.
     """
-    settings = config.SearchConfig(epochs=epochs, **settings)
+    settings = config_lib.SearchConfig(epochs=epochs, **settings)
     history, decisions = [], []
     while len(history) < epochs:
         epoch, num_rollbacks = len(history), len(decisions)
@@ -73,7 +74,7 @@ def test_darts_es_stops_once_curvature_has_grown():
 
 
 def test_darts_ada_rolls_back_twice_and_multiplies_weight_decay():
-    ada, settings = darts_ada.Method(), config.SearchConfig()
+    ada, settings = darts_ada.Method(), config_lib.SearchConfig()
     assert search(ada, growing) == [(22, base.Rollback(10)), (22, base.Rollback(10))]
     decays = [
         ada.regularization(settings, 11, num_rollbacks=number).weight_decay for number in range(3)
@@ -93,7 +94,7 @@ def test_darts_ada_goes_back_to_where_curvature_began_to_grow():
 def test_the_learning_rate_goes_on_by_the_absolute_epoch():
     """0.001 + 0.012 (1 + cos(11 pi / 50)), not that of epoch 0 nor of epoch 23."""
     decision = darts_ada.Method().after_epoch(
-        config.SearchConfig(), rows([1.1**e for e in range(23)])
+        config_lib.SearchConfig(), rows([1.1**e for e in range(23)])
     )
     rate = optimizers.cosine(decision.epoch + 1, 50, 0.025, 0.001)
     assert rate == pytest.approx(0.02224616, abs=1e-7)
@@ -115,7 +116,7 @@ def test_the_learning_rate_goes_on_by_the_absolute_epoch():
 )
 def test_strengths_of_darts_ada(arguments, settings, strengths):
     """As many rollbacks as the maximum allows, and no more."""
-    ada, settings = darts_ada.Method(**arguments), config.SearchConfig(**settings)
+    ada, settings = darts_ada.Method(**arguments), config_lib.SearchConfig(**settings)
     history, found = rows([1.1**epoch for epoch in range(23)]), []
     for number in range(10):
         used = ada.regularization(settings, 49, num_rollbacks=number)
@@ -127,7 +128,7 @@ def test_strengths_of_darts_ada(arguments, settings, strengths):
 
 
 def test_drop_path_of_darts_ada_ramps_to_each_maximum_and_brings_cutout():
-    settings = config.SearchConfig(method="darts_ada(regularizer=drop_path)")
+    settings = config_lib.SearchConfig(method="darts_ada(regularizer=drop_path)")
     ada = settings.make_method()
     assert ada.max_drop_path_prob(settings) == pytest.approx(0.6)
     assert settings.use_cutout
@@ -142,8 +143,8 @@ def test_drop_path_of_darts_ada_ramps_to_each_maximum_and_brings_cutout():
 
 
 def test_darts_ada_with_l2_has_the_drop_path_of_the_configuration():
-    assert darts_ada.Method().max_drop_path_prob(config.SearchConfig()) == 0
-    assert darts_ada.Method().max_drop_path_prob(config.SearchConfig(drop_path_prob=0.2)) == 0.2
+    assert darts_ada.Method().max_drop_path_prob(config_lib.SearchConfig()) == 0
+    assert darts_ada.Method().max_drop_path_prob(config_lib.SearchConfig(drop_path_prob=0.2)) == 0.2
 
 
 def test_a_checkpoint_is_kept_as_long_as_a_rollback_may_need_it():
@@ -156,10 +157,10 @@ def test_a_checkpoint_is_kept_as_long_as_a_rollback_may_need_it():
 
 @pytest.mark.parametrize("spec", ["darts_ada", "darts_ada(paper)", "darts_ada(start_epoch=5)"])
 def test_every_rollback_finds_its_checkpoint(spec):
-    ada = config.SearchConfig(method=spec).make_method()
+    ada = config_lib.SearchConfig(method=spec).make_method()
     for number in range(1, 51):
         history = rows([1.1**epoch for epoch in range(number)])
-        decision = ada.after_epoch(config.SearchConfig(), history)
+        decision = ada.after_epoch(config_lib.SearchConfig(), history)
         if decision is not base.CONTINUE:
             assert decision.epoch + 1 >= max(ada.oldest_epoch_needed(n) for n in range(number + 1))
 
@@ -181,7 +182,7 @@ def test_every_rollback_finds_its_checkpoint(spec):
 )
 def test_a_method_that_cannot_be_is_refused_before_any_work(spec, sentence):
     with pytest.raises(UserError, match=sentence):
-        config.check(config.SearchConfig(method=spec))
+        config_lib.check(config_lib.SearchConfig(method=spec))
 
 
 def test_presets_and_arguments():
@@ -193,7 +194,7 @@ def test_presets_and_arguments():
 
 
 def pieces_of(method, **fields):
-    return config.pieces(config.SearchConfig(method=method, **fields))
+    return config_lib.pieces(config_lib.SearchConfig(method=method, **fields))
 
 
 def test_r_darts_searches_with_four_strengths():
@@ -226,12 +227,14 @@ def test_the_winner_has_the_least_validation_error_the_first_of_equals():
 
 def test_a_piece_is_a_search_without_flags_of_selection():
     flags = {"select_epochs": 3, "select_layers": 2, "cpus_per_run": 1, "executor": "local"}
-    settings = config.check(config.SearchConfig(method="rdarts_l2", dataset="digits", **flags))
-    for run in config.pieces(settings).values():
-        assert not any(name in text for text in config.to_argv(run) for name in flags)
-        assert config.check(run) == run
-    nested = config.pieces(
-        config.SearchConfig(method="best_of(rdarts_l2, seeds=2)", dataset="digits", **flags)
+    settings = config_lib.check(
+        config_lib.SearchConfig(method="rdarts_l2", dataset="digits", **flags)
+    )
+    for run in config_lib.pieces(settings).values():
+        assert not any(name in text for text in config_lib.to_argv(run) for name in flags)
+        assert config_lib.check(run) == run
+    nested = config_lib.pieces(
+        config_lib.SearchConfig(method="best_of(rdarts_l2, seeds=2)", dataset="digits", **flags)
     )
     assert [run.select_epochs for run in nested.values()] == [3, 3]
     assert [run.cpus_per_run for run in nested.values()] == [None, None]
@@ -259,4 +262,4 @@ def test_a_piece_is_a_search_without_flags_of_selection():
 )
 def test_a_selection_that_cannot_be_is_refused(fields, sentence):
     with pytest.raises(UserError, match=sentence):
-        config.check(config.SearchConfig(dataset="digits", **fields))
+        config_lib.check(config_lib.SearchConfig(dataset="digits", **fields))

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf import optimizers
-from rdarts_tf.config import SearchConfig
+from rdarts_tf.config.search import SearchConfig
 from rdarts_tf.methods.base import Method
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rdarts_tf import config, genotype, registry
+from rdarts_tf import registry
+from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
+from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import base, random_ws
 
 NUM = 6000
@@ -99,13 +101,13 @@ def test_the_genotype_of_a_path_keeps_none_and_lists_states_in_order():
     [(391, 49, 372), (573, 34, 49)],  # CIFAR, SVHN
 )
 def test_budget_of_the_authors(epoch_steps, full_epochs, rest):
-    steps = random_ws.Method(budget="authors").total_steps(config.SearchConfig(), epoch_steps)
+    steps = random_ws.Method(budget="authors").total_steps(config_lib.SearchConfig(), epoch_steps)
     assert steps == 19531
     assert divmod(steps, epoch_steps) == (full_epochs, rest)
 
 
 def test_budget_in_epochs_and_one_that_does_not_fit():
-    settings = config.SearchConfig()
+    settings = config_lib.SearchConfig()
     assert random_ws.Method().total_steps(settings, 573) == 28650
     assert base.Method().total_steps(settings, 391) == 19550
     with pytest.raises(UserError, match="--epochs=50 of 12 steps are 600; take --epochs=1628 or"):
@@ -126,7 +128,7 @@ def test_budget_in_epochs_and_one_that_does_not_fit():
 )
 def test_arguments_that_cannot_be_are_refused_before_any_work(spec, sentence):
     with pytest.raises(UserError, match=sentence):
-        config.check(config.SearchConfig(method=spec))
+        config_lib.check(config_lib.SearchConfig(method=spec))
 
 
 @pytest.mark.parametrize(
@@ -139,4 +141,4 @@ def test_arguments_that_cannot_be_are_refused_before_any_work(spec, sentence):
 )
 def test_flags_that_have_no_meaning_are_refused(flags, sentence):
     with pytest.raises(UserError, match=sentence):
-        config.check(config.SearchConfig(method="random_ws", **flags))
+        config_lib.check(config_lib.SearchConfig(method="random_ws", **flags))

@@ -5,8 +5,8 @@ import pathlib
 
 import pytest
 
-from rdarts_tf import placing
 from rdarts_tf.errors import UserError
+from rdarts_tf.runs import placing
 
 
 def exported(path, content="new"):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib import image as mpl_image
 
-from rdarts_tf.analysis import cell_graph, plots
+from rdarts_tf.drawing import cell_graph, plots
 
 SEP, DIL, SKIP = "sep_conv_3x3", "dil_conv_3x3", "skip_connect"
 DARTS_V2 = [(SEP, 0), (SEP, 1), (SEP, 0), (SEP, 1), (SEP, 1), (SKIP, 0), (SKIP, 0), (DIL, 2)]

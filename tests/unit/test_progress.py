@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from rdarts_tf import progress
-from rdarts_tf.progress import Progress, Stop
+from rdarts_tf.runs import progress
+from rdarts_tf.runs.progress import Progress, Stop
 
 
 @pytest.fixture

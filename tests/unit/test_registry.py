@@ -3,7 +3,7 @@
 import pytest
 
 from rdarts_tf import registry
-from rdarts_tf.config import SearchConfig
+from rdarts_tf.config.search import SearchConfig
 from rdarts_tf.errors import UserError
 
 

@@ -9,11 +9,20 @@ import numpy as np
 import pytest
 from matplotlib import image as mpl_image
 
-from rdarts_tf import analyze, config
-from rdarts_tf.analysis import plots, regret
+from rdarts_tf import analyze
+from rdarts_tf.analysis import regret
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.drawing import plots
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotype import Genotype, GenotypeError, choice_of, derive, of_choice, parse
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.genotypes.genotype import (
+    Genotype,
+    GenotypeError,
+    choice_of,
+    derive,
+    of_choice,
+    parse,
+)
+from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.spaces.s1 import SPACE as S1
 from rdarts_tf.spaces.s5 import SPACE
 from tests import in_process
@@ -235,7 +244,7 @@ def searched(path, *, architectures, accuracies, **changes):
     """A run directory as a search on s5 leaves it, as far as it is read."""
     run_dir = RunDir(path)
     run_dir.create()
-    settings = config.SearchConfig(space="s5", dataset="digits", **changes)
+    settings = config_lib.SearchConfig(space="s5", dataset="digits", **changes)
     run_dir.write_json("config.json", dataclasses.asdict(settings))
     for epoch, (names, accuracy) in enumerate(zip(architectures, accuracies, strict=True)):
         run_dir.append_metrics({"epoch": epoch, "validation/accuracy": accuracy})
@@ -250,7 +259,7 @@ def command(monkeypatch, capsys):
         monkeypatch,
         capsys,
         analyze.main,
-        config.AnalyzeConfig,
+        config_lib.AnalyzeConfig,
         "--what=regret",
         *arguments,
         in_run_dir=False,

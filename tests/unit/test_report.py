@@ -11,17 +11,12 @@ import sys
 import numpy as np
 import pytest
 
-from rdarts_tf import config, record_reading, report
-from rdarts_tf.analysis import (
-    paper,
-    report_errors,
-    report_figures,
-    report_page,
-    report_plots,
-    report_tables,
-)
-from rdarts_tf.analysis.report_page import Cell, Commands, Heading, Paragraph, Picture, Table
+from rdarts_tf import report
+from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
+from rdarts_tf.reporting import charts, errors, figures, page, paper, tables
+from rdarts_tf.reporting.page import Cell, Commands, Heading, Paragraph, Picture, Table
+from rdarts_tf.runs import record_reading
 from tests.recorded_runs import (
     write_drops,
     write_json,
@@ -55,7 +50,7 @@ def read(*paths):
     return record_reading.read(paths)
 
 
-def tables(blocks):
+def tables_in(blocks):
     return [block for block in blocks if isinstance(block, Table)]
 
 
@@ -99,7 +94,7 @@ PAGE = [
 
 
 def test_markdown_escapes_what_it_shows():
-    text = report_page.to_markdown("T", PAGE)
+    text = page.to_markdown("T", PAGE)
     assert text == (
         "# T\n\n## A &amp; B\n\n&lt;i&gt;x&lt;/i&gt; \\*y\\*\n\n    python <x>\n    ```\n\n"
         "![seen](p.png)\n\nbelow\n\n| name | value |\n| --- | ---: |\n"
@@ -109,7 +104,7 @@ def test_markdown_escapes_what_it_shows():
 
 
 def test_html_escapes_what_it_shows_and_holds_its_pictures():
-    text = report_page.to_html("T", PAGE)
+    text = page.to_html("T", PAGE)
     assert '<h2 id="a-b">A &amp; B</h2>' in text and '<a href="#a-b">' in text
     assert "<p>&lt;i&gt;x&lt;/i&gt; *y*</p>" in text
     assert "<pre><code>python &lt;x&gt;\n```</code></pre>" in text
@@ -204,7 +199,7 @@ def test_the_longest_test_on_the_own_data_counts(tmp_path):
     write_result(run, [0.1, 0.3], name="long", epochs=20)
     (record,) = read(run)
     assert [test.name for test in record.tests] == ["long", "short"]
-    row = tables(report_tables.runs([record]))[0].rows[0]
+    row = tables_in(tables.runs([record]))[0].rows[0]
     assert row[-1].text == "20.00 ± 10.00 (n = 2)"
     assert row[-1].notes == ("Not shown: evaluate/other, evaluate/short",)
 
@@ -247,8 +242,8 @@ def test_the_table_of_runs(tmp_path):
     write_run(tmp_path / "a", weight_decay=3e-3)
     write_result(tmp_path / "a", [0.01])
     write_run(tmp_path / "b", genotype=None, epochs=50, drop_path_prob=0.2)
-    blocks = list(report_tables.runs(read(tmp_path / "a", tmp_path / "b")))
-    (table,) = tables(blocks)
+    blocks = list(tables.runs(read(tmp_path / "a", tmp_path / "b")))
+    (table,) = tables_in(blocks)
     assert texts(table) == [
         [
             *("a", "s1", "digits", "darts", "L2 0.003, drop path 0", "finished, 3 epochs"),
@@ -271,7 +266,7 @@ def test_a_rollback_shows_both_strengths(tmp_path):
     rows[-1]["search/weight_decay"] = 0.003
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_json(run / "decisions.json", [{"decision": "rollback", "epoch": 1}])
-    row = texts(tables(report_tables.runs(read(run)))[0])[0]
+    row = texts(tables_in(tables.runs(read(run)))[0])[0]
     assert row[4:6] == ["L2 0.0003 → 0.003, drop path 0", "finished, 3 epochs, rolled back to 1"]
 
 
@@ -283,7 +278,7 @@ def test_means_over_seeds_stand_beside_the_papers(tmp_path):
     write_result(other, [0.2], dataset="cifar10")
     stronger = write_run(tmp_path / "strong", dataset="cifar10", weight_decay=9e-4)
     write_result(stronger, [0.5], dataset="cifar10")
-    table = tables(report_errors.errors(read(tmp_path), DEFAULTS))[0]
+    table = tables_in(errors.errors(read(tmp_path), DEFAULTS))[0]
     assert table.header == ("data set", "space", "RS-ws", "DARTS", "DARTS-ES", "DARTS-ADA")
     mean, second = table.rows
     # standard deviation of 3, 4, 5 over the population: sqrt(2 / 3)
@@ -302,7 +297,7 @@ def test_other_data_sets_have_rows_of_their_own_values_only(tmp_path):
     write_result(run, [0.03])
     write_run(tmp_path / "untested", space="s5", alphas=False)
     (tmp_path / "untested" / "alphas.npz").unlink()
-    (table,) = tables(report_errors.errors(read(tmp_path), DEFAULTS))
+    (table,) = tables_in(errors.errors(read(tmp_path), DEFAULTS))
     assert table.header == ("data set", "space", "DARTS")
     assert texts(table) == [["digits", "s1", "3.00 (n = 1)"]]
 
@@ -311,17 +306,17 @@ def test_selections_mark_the_winner_and_fill_table_3(tmp_path):
     run = write_selection(tmp_path / "run", dataset="svhn", space="s2")
     write_result(run, [0.02, 0.04], dataset="svhn")
     records = read(run)
-    (table,) = tables(report_tables.selections(records))
+    (table,) = tables_in(tables.selections(records))
     assert [row[0].strong for row in table.rows] == [False, True]
     assert texts(table)[1] == [
         *("l2_0.0009", "darts", "2", "0.0009", "0", "3", "0.25", "10.00", "123,456", "winner")
     ]
-    found = tables(report_errors.errors(records, DEFAULTS))
+    found = tables_in(errors.errors(records, DEFAULTS))
     row = next(t for t in found if "R-DARTS(L2)" in t.header).rows[0]
     assert (row[5].text, row[5].aside) == ("3.00 ± 1.00 (n = 2)", "2.51")
     assert "weight_decay=0.0009" in row[5].notes[0]
     assert "2.51 is a reconstruction" in row[1].notes[0]
-    runs = texts(tables(report_tables.runs(records))[0])
+    runs = texts(tables_in(tables.runs(records))[0])
     assert [row[0] for row in runs] == ["run", "run/runs/l2_0.0003", "run/runs/l2_0.0009"]
     assert runs[0][5] == "chose l2_0.0009" and runs[0][8] == "0.25"
 
@@ -330,13 +325,13 @@ def test_an_unfinished_selection_says_how_to_go_on(tmp_path):
     run = write_run(tmp_path / "run", method="best_of(darts_es(window=3), seeds=4)", genotype=None)
     record = read(run)[0]
     assert record.selects and record.method == "darts_es"
-    assert commands(report_tables.selections([record])) == [record.resume_command]
+    assert commands(tables.selections([record])) == [record.resume_command]
 
 
 def test_drop_path_runs_stand_beside_table_5(tmp_path):
     run = write_run(tmp_path / "run", dataset="cifar10", space="s1", drop_path_prob=0.2, seed=3)
     write_result(run, [0.04], dataset="cifar10")
-    table = tables(report_errors.errors(read(run), DEFAULTS))[-1]
+    table = tables_in(errors.errors(read(run), DEFAULTS))[-1]
     (row,) = table.rows
     assert [(cell.text, cell.aside) for cell in row[2:]] == [
         ("0.2", ""),
@@ -351,10 +346,10 @@ def test_drop_path_runs_stand_beside_table_5(tmp_path):
 def test_commands_are_quoted_for_the_shell(tmp_path):
     run = write_run(tmp_path / "a b", dataset="image_folder(my images, size=32)", genotype=None)
     records = read(run)
-    assert commands(report_tables.runs(records)) == [
+    assert commands(tables.runs(records)) == [
         f"python -m rdarts_tf.search --flagfile='{run}/flags.cfg' --run_dir='{run}'"
     ]
-    assert commands(report_tables.selections(records))[0] == (
+    assert commands(tables.selections(records))[0] == (
         "python -m rdarts_tf.search --space=s1 --dataset='image_folder(my images, size=32)' "
         "--method=rdarts_l2"
     )
@@ -372,19 +367,19 @@ def correlation_runs(folder, curvatures, errors):
 def test_correlations_of_the_last_and_of_the_mean_lambda_max(tmp_path):
     # last 1, 2, 3 and mean 2, 1, 3 against 0.1, 0.3, 0.2
     records = correlation_runs(tmp_path, [(3, 1), (0, 2), (3, 3)], [0.1, 0.3, 0.2])
-    (table,) = tables(report_figures.correlations(records))
+    (table,) = tables_in(figures.correlations(records))
     assert [row[1:] for row in texts(table)] == [["0.500"] * 2 + ["3"], ["-0.500"] * 2 + ["3"]]
 
 
 def test_equal_values_have_no_correlation(tmp_path):
     records = correlation_runs(tmp_path, [(3, 1), (1, 1), (2, 1)], [0.1, 0.3, 0.2])
-    (table,) = tables(report_figures.correlations(records))
+    (table,) = tables_in(figures.correlations(records))
     assert texts(table)[0][1:3] == ["not defined"] * 2
 
 
 def test_too_few_points_say_how_many_are_missing(tmp_path):
     records = correlation_runs(tmp_path, [(3, 1)], [0.1])
-    blocks = list(report_figures.correlations(records))
+    blocks = list(figures.correlations(records))
     assert any("n = 1;" in b.text and "2 more" in b.text for b in blocks if hasattr(b, "text"))
     new = tmp_path / "0_seed3"
     assert commands(blocks) == [
@@ -397,30 +392,28 @@ def test_drops_are_joined_with_curvature_by_epoch(tmp_path):
     run = write_run(tmp_path / "run", curvature=(0.1, None, 0.4))
     write_drops(run, [(0, 0.2, 0.1), (1, 0.3, 0.1), (2, 0.5, 0.25), (3, 0.9, 0.9)])
     (record,) = read(run)
-    found = [
-        report_figures._drop_points(record, f"{m}/accuracy_drop") for m in ("running", "batch")
-    ]
+    found = [figures._drop_points(record, f"{m}/accuracy_drop") for m in ("running", "batch")]
     assert found == [[(0.1, 20), (0.4, 50)], [(0.1, 10), (0.4, 25)]]
-    pictures = [b for b in report_figures.discretisation([record]) if isinstance(b, Picture)]
+    pictures = [b for b in figures.discretisation([record]) if isinstance(b, Picture)]
     assert [picture.name for picture in pictures] == ["discretisation.png"]
 
 
 def test_a_missing_drop_names_the_analysis_or_a_search_that_keeps_checkpoints(tmp_path):
     run = write_run(tmp_path / "run")
-    assert commands(report_figures.discretisation(read(run))) == [
+    assert commands(figures.discretisation(read(run))) == [
         f"python -m rdarts_tf.search --flagfile={run}/flags.cfg --keep_checkpoints=0 "
         f"--run_dir={run}_keep_checkpoints0"
     ]
     (run / "checkpoints").mkdir()
     (run / "checkpoints" / "epoch_0003_step_000000.npz").touch()
-    assert commands(report_figures.discretisation(read(run))) == [
+    assert commands(figures.discretisation(read(run))) == [
         f"python -m rdarts_tf.analyze {run} --what=discretization"
     ]
 
 
 def test_a_run_without_curvature_is_named(tmp_path):
     run = write_run(tmp_path / "run", curvature=(None, None))
-    blocks = list(report_figures.trajectories(read(run), []))
+    blocks = list(figures.trajectories(read(run), []))
     assert any("measured in run;" in block.text for block in blocks if hasattr(block, "text"))
     assert commands(blocks) == [
         f"python -m rdarts_tf.search --flagfile={run}/flags.cfg --hessian_every=1 "
@@ -431,16 +424,16 @@ def test_a_run_without_curvature_is_named(tmp_path):
 def test_trajectories_have_no_more_runs_in_a_figure_than_colours(tmp_path):
     for number in range(8):
         write_run(tmp_path / str(number))
-    blocks = list(report_figures.trajectories(read(tmp_path), []))
+    blocks = list(figures.trajectories(read(tmp_path), []))
     assert sum(isinstance(block, Picture) for block in blocks) == 2
-    (table,) = tables(blocks)
+    (table,) = tables_in(blocks)
     assert len(table.rows) == 8
 
 
 def test_edge_weights_are_drawn_by_edge_with_the_chosen_bold():
     weights = np.random.default_rng(0).dirichlet([1, 1, 1], size=[12, 5])
     names = [["none", "skip_connect", "unheard_of"]] * 5
-    figure = report_plots.alpha_evolution(weights, primitives=names, title="t", chosen={(2, 1)})
+    figure = charts.alpha_evolution(weights, primitives=names, title="t", chosen={(2, 1)})
     shown = figure.axes
     assert len(shown) == 5  # two edges into node 0, three into node 1
     assert shown[2].get_title() == r"1 $\leftarrow$ $c_{k-2}$"
@@ -454,15 +447,15 @@ def test_edge_weights_are_drawn_by_edge_with_the_chosen_bold():
 
 def test_edge_weights_that_hardly_move_look_so():
     weights = 1 / 3 + np.random.default_rng(0).uniform(-1e-6, 1e-6, size=[2, 2, 3])
-    figure = report_plots.alpha_evolution(weights, primitives=[["a", "b", "c"]] * 2, title="t")
+    figure = charts.alpha_evolution(weights, primitives=[["a", "b", "c"]] * 2, title="t")
     for axes in figure.axes:
         assert axes.get_ylim() == pytest.approx((1 / 3 - 0.01, 1 / 3 + 0.01), abs=1e-5)
-    report_plots.alpha_evolution(weights[:0], primitives=[["a", "b", "c"]] * 2, title="t")
+    charts.alpha_evolution(weights[:0], primitives=[["a", "b", "c"]] * 2, title="t")
 
 
 def test_a_scatter_plot_shows_each_point():
     panels = {"x": {"a": [(1, 2), (3, 4)], "b": [(5, 6)]}, "y": {"b": [(7, 8)]}}
-    figure = report_plots.scatter(panels, y_label="error", title="t")
+    figure = charts.scatter(panels, y_label="error", title="t")
     left, right = figure.axes
     np.testing.assert_array_equal(left.lines[0].get_xydata(), [[1, 2], [3, 4]])
     np.testing.assert_array_equal(right.lines[0].get_xydata(), [[7, 8]])
@@ -472,7 +465,7 @@ def test_a_scatter_plot_shows_each_point():
 def test_the_chosen_operations_are_those_of_the_genotype(tmp_path):
     record = read(write_run(tmp_path / "run"))[0]
     # s1's edges 0..: (0,0) (0,1) (1,0) (1,1) (1,2); of the cell, only what the space offers there
-    chosen = report_figures._chosen(record.genotype, record.make_space(), "normal")
+    chosen = figures._chosen(record.genotype, record.make_space(), "normal")
     names = record.make_space().cell_primitives("normal")
     assert (1, list(names[1]).index("skip_connect")) in chosen
     assert all(names[e][op] in ("sep_conv_3x3", "skip_connect", "dil_conv_3x3") for e, op in chosen)
@@ -549,7 +542,7 @@ def test_the_command_refuses_in_one_sentence(tmp_path, arguments, sentence):
 
 
 def test_the_page_of_one_run_lies_in_it_and_is_replaced(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(report.config_lib, "from_flags", lambda kind: config.ReportConfig())
+    monkeypatch.setattr(report.config_lib, "from_flags", lambda kind: config_lib.ReportConfig())
     run = write_run(tmp_path / "run", curvature=())
     (run / "report").mkdir()
     (run / "report" / "report.md").write_text("old")

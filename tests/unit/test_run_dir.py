@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from rdarts_tf import config, run_dir
+from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
-from rdarts_tf.run_dir import RunDir, RunDirError, save_npz
+from rdarts_tf.runs import run_dir
+from rdarts_tf.runs.run_dir import RunDir, RunDirError, save_npz
 from rdarts_tf.spaces import s1, s2
 
 
@@ -189,24 +190,24 @@ def test_arrays_return_what_was_written(run):
 
 
 def test_only_settings_that_matter_distinguish_runs():
-    settings = config.SearchConfig()
+    settings = config_lib.SearchConfig()
     recorded = dataclasses.asdict(dataclasses.replace(settings, seed=3, data_dir="/other"))
-    assert config.differences(settings, recorded) == ["--seed=2 (the run has 3)"]
+    assert config_lib.differences(settings, recorded) == ["--seed=2 (the run has 3)"]
 
 
 def test_run_directories_have_plain_names():
-    settings = config.SearchConfig(dataset="tfds(mnist, size=32)", seed=1)
+    settings = config_lib.SearchConfig(dataset="tfds(mnist, size=32)", seed=1)
     assert settings.default_run_dir() == "runs/s1_tfds-mnist--size-32-_darts_s1"
 
 
 def test_flag_files_leave_out_what_is_unset():
-    text = config.to_flags(config.SearchConfig(sync_batch_norm=True))
+    text = config_lib.to_flags(config_lib.SearchConfig(sync_batch_norm=True))
     assert "--sync_batch_norm=true\n" in text
     assert "nodes" not in text
 
 
 def test_xla_is_for_gpus_and_not_for_second_derivatives_of_max_pooling():
-    settings = config.SearchConfig()
+    settings = config_lib.SearchConfig()
     assert not settings.jit(s2.SPACE, gpus=0)
     assert settings.jit(s2.SPACE, gpus=1)
     assert not settings.jit(s1.SPACE, gpus=1)

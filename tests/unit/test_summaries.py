@@ -8,8 +8,8 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from rdarts_tf.genotype import Genotype
-from rdarts_tf.summaries import SCALAR_TAGS, SearchSummaries
+from rdarts_tf.engine.summaries import SCALAR_TAGS, SearchSummaries
+from rdarts_tf.genotypes.genotype import Genotype
 
 SEP, SKIP = "sep_conv_3x3", "skip_connect"
 GENOTYPE = Genotype(

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from rdarts_tf.analysis import plots, trajectory
+from rdarts_tf.analysis import trajectory
+from rdarts_tf.drawing import plots
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import tracker
 

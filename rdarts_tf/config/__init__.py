@@ -1,0 +1,1 @@
+"""What a run is configured by; the only files that read flags."""

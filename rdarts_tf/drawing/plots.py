@@ -1,0 +1,304 @@
+"""Figures. Like report_plots it uses matplotlib without pyplot and so without global state."""
+
+import io
+import itertools
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
+
+from rdarts_tf.analysis import spectrum
+from rdarts_tf.drawing import cell_graph
+
+DPI = 120
+BOX_COLORS = {"input": "#b4eeb4", "node": "#add8e6", "output": "#eee8aa"}  # as in the DARTS paper
+EDGE_COLOR = "#404040"
+TITLE_HEIGHT = 0.35
+# The paper's order, then more; its yellow darkened to be seen on white.
+CURVE_COLORS = ("tab:blue", "tab:red", "tab:green", "#d9a400", "tab:cyan", "tab:purple", "#404040")
+STOP = {"marker": "o", "markersize": 9, "linestyle": "none"}
+OFFLINE_STOP = STOP | {"markerfacecolor": "white", "markeredgewidth": 2}
+ROLLBACK = {"linestyle": ":", "linewidth": 1.4}
+
+
+def draw_cell(pairs, concat, *, title, num_inputs=2, ops_per_node=2):
+    """Figure of one cell, left to right, each edge labelled with its operation.
+
+    Args:
+        pairs: ((op, state), ...) and the rest: see `cell_graph.cell_graph`.
+        title: text above the cell.
+    Returns:
+        matplotlib Figure.
+    """
+    graph = cell_graph.cell_graph(pairs, concat, num_inputs=num_inputs, ops_per_node=ops_per_node)
+    figure = Figure(figsize=(graph.width, graph.height + TITLE_HEIGHT), dpi=DPI)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, graph.width))
+    axes.set_ylim(0, graph.height + TITLE_HEIGHT)
+    axes.axis("off")
+    for edge in graph.edges:
+        _draw_edge(axes, edge)
+    for node in graph.nodes:
+        _draw_box(axes, node)
+    axes.text(graph.width / 2, graph.height + 0.08, title, ha="center", fontsize=11)
+    return figure
+
+
+def alpha_heatmap(edge_weights, *, primitives, title, num_inputs=2):
+    """Heat map of edge weights, one row for each edge in target-major order.
+
+    Where all edges share their primitives these label the columns; else each field names its own.
+    The colour scale is 0 to 1 at every epoch, with square-root steps to tell small weights apart.
+
+    Args:
+        edge_weights: [E, K]; node i receives states 0 .. num_inputs + i - 1.
+        primitives: E lists of K names.
+        title: text above.
+    Returns:
+        matplotlib Figure.
+    Raises:
+        ValueError: shapes disagree or E is not the number of edges of a full cell.
+    """
+    edge_weights = np.asarray(edge_weights)
+    num_edges, num_ops = edge_weights.shape
+    _check_primitives(primitives, edge_weights.shape)
+    shared = all(list(names) == list(primitives[0]) for names in primitives)
+    column_width = 0.62 if shared else 1.35
+    size = (column_width * num_ops + 1.9, 0.27 * num_edges + (1.5 if shared else 0.8))
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    norm = PowerNorm(0.5, vmin=0, vmax=1)
+    image = axes.imshow(edge_weights, cmap="viridis", norm=norm, aspect="auto")
+    columns = [short_name(name) for name in primitives[0]] if shared else [""] * num_ops
+    axes.set_xticks(range(num_ops), columns, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(num_edges), edge_labels(num_edges, num_inputs))
+    axes.tick_params(length=0, labelsize=8)
+    for (edge, op), weight in np.ndenumerate(edge_weights):
+        name = "" if shared else short_name(primitives[edge][op]) + "  "
+        color = "black" if norm(weight) > 0.6 else "white"
+        axes.text(
+            op, edge, f"{name}{weight:.2f}", ha="center", va="center", fontsize=7, color=color
+        )
+    axes.set_title(title, fontsize=10)
+    colorbar = figure.colorbar(image, ax=axes, ticks=[0, 0.05, 0.2, 0.5, 1])
+    colorbar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def trajectories(panels, *, title):
+    """Figure of lambda_max (thin) and its local average (bold) against the epoch.
+
+    A filled dot is where the search stops, a hollow one where only the rule of the authors' plot
+    scripts does, a dotted line where it rolled back to. As Figures 6, 13, 14 of Zela et al. 2020.
+
+    Args:
+        panels: {title of a panel: [(label, trajectory.Curve), ...]}, drawn side by side; curves of
+            the same label share a colour.
+        title: text above.
+    Returns:
+        matplotlib Figure.
+    """
+    figure = Figure(figsize=(6.4 * len(panels), 4.4), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, (panel, curves) in zip(all_axes, panels.items(), strict=True):
+        labels = list(dict.fromkeys(label for label, _ in curves))
+        colors = {n: CURVE_COLORS[i % len(CURVE_COLORS)] for i, n in enumerate(labels)}
+        for label, curve in curves:
+            _draw_curve(axes, curve, colors[label])
+        axes.set(title=panel, xlabel="epoch")
+        axes.set_ylim(bottom=0)
+        axes.grid(color="#e0e0e0", linewidth=0.6)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(handles=_curve_legend(colors, curves), fontsize=8, loc="best")
+    all_axes[0].set_ylabel(r"$\lambda_{max}$ of $\nabla^2_\alpha\,L_{valid}$")
+    return figure
+
+
+def spectra(spectra, *, title):
+    """Figure of a run's spectra: the largest eigenvalues by magnitude, and the density of all.
+
+    As Figures 15 and 16 of Zela et al. 2020.
+
+    Args:
+        spectra: {epoch: eigenvalues [n]}.
+    Returns:
+        matplotlib Figure.
+    """
+    figure = Figure(figsize=(11, 4.2), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    left, right = figure.subplots(1, 2)
+    for (epoch, values), color in zip(spectra.items(), itertools.cycle(CURVE_COLORS), strict=False):
+        largest = spectrum.largest(values)
+        left.plot(range(1, len(largest) + 1), largest, ".-", color=color, label=f"epoch {epoch}")
+        right.plot(*spectrum.density(values), color=color)
+    left.set(
+        xlabel="eigenvalue, by magnitude", ylabel=r"$\lambda_i$ of $\nabla^2_\alpha\,L_{valid}$"
+    )
+    left.legend(fontsize=8)
+    right.set(xlabel=r"$\lambda$", ylabel="density")
+    for axes in (left, right):
+        axes.grid(color="#e0e0e0", linewidth=0.6)
+    return figure
+
+
+def regrets(lines, *, title):
+    """Figure of the test regret, above, and of the one-shot validation error, below, by epoch.
+
+    Means over runs, in bands from the smallest to the largest. As Figures 2 and 10 of Zela et al. 2020.
+
+    Args:
+        lines: {label: regret.Line}.
+    Returns:
+        matplotlib Figure.
+    """
+    figure = Figure(figsize=(6.4, 6.4), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    panels = figure.subplots(2, 1, sharex=True)
+    for (label, line), color in zip(lines.items(), itertools.cycle(CURVE_COLORS), strict=False):
+        for axes, values in zip(panels, (line.regret, line.validation_error), strict=True):
+            known = np.isfinite(values).all(axis=1)  # a line leads over epochs that are not
+            epochs = np.asarray(line.epochs)[known]
+            mean, low, high = 100 * values[known].T  # [3, E] in percent
+            axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
+            axes.plot(
+                epochs, mean, ".-", color=color, label=f"{label} ({line.runs})", clip_on=False
+            )
+    panels[0].set(ylabel="test regret (%)")
+    panels[1].set(ylabel="one-shot validation error (%)", xlabel="epoch")
+    panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0].legend(fontsize=8)
+    for axes in panels:
+        axes.set_ylim(bottom=0)
+        axes.grid(color="#e0e0e0", linewidth=0.6)
+    return figure
+
+
+def short_name(primitive):
+    """A primitive's name for narrow fields: sep_conv_3x3 -> sep 3x3, skip_connect -> skip."""
+    for word in ("_conv", "_pool", "_connect"):
+        primitive = primitive.replace(word, "")
+    return primitive.replace("_", " ")
+
+
+def to_image(figure):
+    """Pixels of a figure, uint8 [1, H, W, 3]."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[np.newaxis, :, :, :3]  # [1, H, W, 3]
+
+
+def to_png(figure):
+    """A figure as the bytes of a PNG file."""
+    return _to_bytes(figure, "png")
+
+
+def to_svg(figure):
+    """A figure as the bytes of an SVG file."""
+    return _to_bytes(figure, "svg")
+
+
+def _to_bytes(figure, kind):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind)
+    return buffer.getvalue()
+
+
+def _draw_curve(axes, curve, color):
+    lambda_max, averages = (
+        np.array(values, float) for values in (curve.lambda_max, curve.local_average)
+    )  # None becomes NaN, a gap
+    axes.plot(curve.epochs, lambda_max, color=color, linewidth=0.7, alpha=0.45)
+    axes.plot(curve.epochs, averages, color=color, linewidth=2)
+    for epoch in curve.rollbacks:
+        axes.axvline(epoch, color=color, **ROLLBACK)
+    for epoch, style in ((curve.offline_stop_epoch, OFFLINE_STOP), (curve.stop_epoch, STOP)):
+        if epoch is not None:
+            axes.plot(epoch, curve.local_average_at(epoch), color=color, zorder=3, **style)
+
+
+def _curve_legend(colors, curves):
+    """The labels' colours, and the marks that occur."""
+    curves = [curve for _, curve in curves]
+    stops = any(curve.stop_epoch is not None for curve in curves)
+    offline = any(curve.offline_stop_epoch not in (None, curve.stop_epoch) for curve in curves)
+    marks = [
+        (stops, "stop", STOP),
+        (offline, "stop by the plot scripts", OFFLINE_STOP),
+        (any(curve.rollbacks for curve in curves), "rolled back to", ROLLBACK),
+    ]
+    lines = [Line2D([], [], color=color, linewidth=2, label=n) for n, color in colors.items()]
+    return lines + [
+        Line2D([], [], color="gray", label=name, **style) for occurs, name, style in marks if occurs
+    ]
+
+
+def _draw_box(axes, node):
+    width, height = cell_graph.BOX_WIDTH, cell_graph.BOX_HEIGHT
+    rounding = 0.06
+    axes.add_patch(
+        FancyBboxPatch(
+            (node.x - width / 2, node.y - height / 2),
+            width,
+            height,
+            boxstyle=f"round,pad=0,rounding_size={rounding}",
+            facecolor=BOX_COLORS[node.kind],
+            edgecolor=EDGE_COLOR,
+            linewidth=0.8,
+        )
+    )
+    label = node.label if node.label.isdigit() else f"${node.label}$"
+    axes.text(node.x, node.y, label, ha="center", va="center", fontsize=11)
+
+
+def _draw_edge(axes, edge):
+    axes.add_patch(
+        FancyArrowPatch(
+            path=_smooth_path(edge.points),
+            arrowstyle="-|>",
+            mutation_scale=8,
+            shrinkA=0,
+            shrinkB=0,
+            color=EDGE_COLOR,
+            linewidth=0.9,
+        )
+    )
+    if edge.op:
+        background = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+        axes.text(*edge.label_xy, edge.op, ha="center", va="center", fontsize=8.5, bbox=background)
+
+
+def _smooth_path(points):
+    """Cubic pieces through the points, level at each of them."""
+    vertices, codes = [points[0]], [Path.MOVETO]
+    for (x0, y0), (x1, y1) in zip(points[:-1], points[1:], strict=True):
+        middle = (x0 + x1) / 2
+        vertices += [(middle, y0), (middle, y1), (x1, y1)]
+        codes += [Path.CURVE4] * 3
+    return Path(vertices, codes)
+
+
+def edge_labels(num_edges, num_inputs):
+    """One "node <- state" for each edge, target-major, for matplotlib."""
+    labels, num_nodes = [], 0
+    while len(labels) < num_edges:
+        num_nodes += 1
+        states = cell_graph.state_labels(num_nodes, num_inputs)
+        *before, node = [name if name.isdigit() else f"${name}$" for name in states]
+        labels += [rf"{node} $\leftarrow$ {state}" for state in before]
+    if len(labels) != num_edges:
+        raise ValueError(f"{num_edges} edges; a cell of {num_nodes} nodes has {len(labels)}")
+    return labels
+
+
+def _check_primitives(primitives, shape):
+    lengths = {len(names) for names in primitives}
+    if len(primitives) != shape[0] or lengths != {shape[1]}:
+        raise ValueError(
+            f"edge weights {list(shape)} but {len(primitives)} edges with {sorted(lengths)} "
+            "primitives; give one list of K names for each of the E edges"
+        )

@@ -1,0 +1,1 @@
+"""The engine of searches and evaluations: epochs, steps, curvature; knows no domain."""

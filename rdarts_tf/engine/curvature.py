@@ -1,0 +1,135 @@
+"""How sharp the validation loss of a search is in architecture space, measured between epochs.
+
+H is the Hessian of L_valid(w, alpha) in alpha at the present weights, on the validation batches of an
+epoch's last alpha steps, BatchNorm in training mode, one draw of noise and drop path for all of H
+(Zela et al. 2020, sec. 4.1; the authors' code). H of several batches is the mean of theirs.
+"""
+
+import time
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from rdarts_tf import hessian
+from rdarts_tf.engine import distribution
+
+CURVATURE = 22  # stream of random draws, beside those of `weight_training`
+_START = 23
+_MAX_PRODUCTS = 100  # of power iteration, each of its two
+_KRYLOV = 15  # products of Lanczos at most
+_FRESH = 0.1  # part of the start that is random, so that a new direction is not missed
+
+
+class Measured(typing.NamedTuple):
+    """One measurement; arrays of numpy.
+
+    Attributes:
+        lambda_max: float; NaN if the Hessian is not finite.
+        error_bound: ||H v - lambda_max v||: an eigenvalue of H is this close.
+        vector: v [n].
+        products: with H, of one batch each.
+        seconds: of wall clock; the first measurement of a process includes tracing.
+        hessian: H [n, n], or None where only products were taken.
+        spectrum: eigenvalues, ascending [n], or None.
+    """
+
+    lambda_max: float
+    error_bound: float
+    vector: np.ndarray
+    products: int
+    seconds: float
+    hessian: np.ndarray | None
+    spectrum: np.ndarray | None
+
+
+class Curvature:
+    """Measures H of a search; the eigenvector found is where the next measurement starts.
+
+    Args:
+        search: training.Search.
+        eigensolver: "power", "lanczos" or "full".
+        tolerance: relative; of power iteration for the residual, of Lanczos for the value.
+    """
+
+    def __init__(self, search, *, eigensolver, tolerance):
+        self.search, self.eigensolver, self.tolerance = search, eigensolver, tolerance
+        self.n = sum(alpha.shape.num_elements() for alpha in search.net.alphas.values())
+        with search.strategy.scope():
+            self.vector = tf.Variable(tf.zeros(self.n, search.alpha_dtype), trainable=False)
+
+    def measure(self, batches, *, epoch, drop_path_prob):
+        """Measured on a list of (images, labels), global batches of one size.
+
+        Args:
+            epoch: whose random draws are made.
+            drop_path_prob: of the epoch, float.
+        Raises:
+            LookupError: an operation has no second derivative.
+        """
+        start = time.monotonic()
+        images, labels = (tf.stack(part) for part in zip(*batches, strict=True))
+        rate = tf.constant(drop_path_prob, tf.float32)
+        pair, H, spectrum = self._solve(images, labels, tf.constant(epoch), rate)
+        if np.isfinite(pair.value):
+            self.vector.assign(pair.vector)
+        return Measured(
+            float(pair.value),
+            float(pair.residual),
+            pair.vector.numpy(),
+            int(pair.iterations) * len(batches),
+            time.monotonic() - start,
+            None if H is None else H.numpy(),
+            None if spectrum is None else spectrum.numpy(),
+        )
+
+    @tf.function(autograph=False)
+    def _solve(self, images, labels, epoch, drop_path_prob):
+        """(EigenPair, H or None, spectrum or None)."""
+        matvec = self._operator(images, labels, epoch, drop_path_prob)
+        if self.eigensolver == "full":
+            return self._full(hessian.full_hessian(matvec, self.n, dtype=self.vector.dtype))
+        fresh = tf.random.stateless_normal(
+            [self.n], self.search.key(epoch, 0, _START), dtype=self.vector.dtype
+        )
+        v0 = tf.convert_to_tensor(self.vector) + _FRESH * fresh / tf.norm(fresh)
+        if self.eigensolver == "lanczos":
+            limits = {"num_products": _KRYLOV, "tolerance": self.tolerance}
+            return hessian.lanczos(matvec, v0, **limits), None, None
+        limits = {"max_iterations": _MAX_PRODUCTS, "tolerance": self.tolerance}
+        return hessian.power_iteration(matvec, v0, **limits), None, None
+
+    def _full(self, H):
+        finite = tf.reduce_all(tf.math.is_finite(H))
+        values, vectors = tf.linalg.eigh(tf.where(finite, H, tf.zeros_like(H)))
+        values = tf.where(finite, values, tf.fill([self.n], tf.constant(np.nan, H.dtype)))
+        value, v = values[-1], vectors[:, -1]
+        residual = tf.norm(tf.linalg.matvec(H, v) - value * v)
+        return hessian.EigenPair(value, v, residual, tf.constant(self.n)), H, values
+
+    def _operator(self, images, labels, epoch, drop_path_prob):
+        """v -> H v. On one device and batch the passes that do not depend on v are run once."""
+        search, num_batches = self.search, images.shape[0]
+
+        def loss(images, labels, index):
+            key = search.key(epoch, index, CURVATURE)
+            of_w = search.loss((images, labels), key, drop_path_prob=drop_path_prob)
+            w, alpha = search.parameters()
+            return lambda alpha: of_w(w, alpha), alpha
+
+        if search.strategy.num_replicas_in_sync == num_batches == 1:
+            return hessian.hessian_operator(*loss(images[0], labels[0], 0))
+
+        def product(v, *batch):
+            return hessian.hessian_vector_product(*loss(*batch), v, all_mean=distribution.all_mean)
+
+        def add(index, total, v):
+            batch = (images[index], labels[index], index)
+            hv = search.first(search.strategy.run(product, args=(v, *batch)))
+            return index + 1, total + hv, v
+
+        def matvec(v):
+            state = (tf.constant(0), tf.zeros_like(v), v)
+            return tf.while_loop(lambda i, *_: i < num_batches, add, state)[1] / num_batches
+
+        return matvec

@@ -1,0 +1,178 @@
+"""What every run of epochs shares: blocks of steps, signals, checkpoints, going on where it was."""
+
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from rdarts_tf.runs.progress import Progress
+from rdarts_tf.runs.run_dir import RunDirError
+
+_BLOCK_SECONDS = 2.0  # a signal is heeded and the progress line renewed about this often
+
+
+class Interrupted(Exception):
+    """A signal ended the run after a checkpoint; `exit_code` is 128 + its number."""
+
+    def __init__(self, message, exit_code):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Diverged(Exception):
+    """The loss is not finite; the message names epoch, step and the last good checkpoint."""
+
+
+class EpochRun:
+    """A training in its run directory.
+
+    A subclass builds the trainer, calls `_resume` once that is done, and within
+    `Stop.on_signals() as self.stop` trains and scores by `_blocks`.
+
+    Attributes:
+        config: with `epochs` and `keep_checkpoints`.
+        run_dir: run_dir.RunDir.
+        say: called with each line for the user.
+        trainer: weight_training.WeightTraining.
+        num_steps: of the present epoch.
+        epoch, first_step: what comes next.
+    """
+
+    @property
+    def num_epochs(self):
+        """Epochs of the run, of which the last may be cut."""
+        return self.config.epochs
+
+    def _train_blocks(self, run):
+        """Runs the steps of the epoch that remain.
+
+        Args:
+            run: (first, last) -> (first step not run, loss of the last one), int32 tensors.
+        Returns:
+            (mean loss, accuracy) over the whole epoch.
+        Raises:
+            Interrupted, Diverged.
+        """
+
+        def block(first, last):
+            step, loss = run(first, last)
+            if not np.isfinite(loss.numpy()):
+                raise Diverged(self._divergence(int(step) - 1))
+
+        if self.first_step == 0:
+            self.trainer.reset_totals()
+        self._blocks(f"epoch {self.epoch + 1}/{self.num_epochs}", block, self.first_step)
+        return self.trainer.mean_totals()
+
+    def _score(self, batches, *, label, num_steps):
+        """(mean loss, accuracy) of the network on batches of (images, labels).
+
+        Raises:
+            Interrupted: to be scored again as a whole.
+        """
+        iterator, epoch = iter(batches), tf.constant(self.epoch)
+
+        def block(first, last):
+            self.trainer.validate_block(iterator, first, last, epoch)
+
+        return self._score_blocks(label, block, 0, num_steps=num_steps)
+
+    def _score_blocks(self, label, block, first, *, num_steps):
+        """`_blocks` that score; the totals of training stay, in checkpoints, too.
+
+        Returns:
+            (mean loss, accuracy) of what `block` has counted.
+        """
+        totals = [v.numpy() for v in self.trainer.totals]
+
+        def restore():
+            for variable, value in zip(self.trainer.totals, totals, strict=True):
+                variable.assign(value)
+
+        self.trainer.reset_totals()
+        try:
+            self._blocks(label, block, first, num_steps=num_steps, before=restore)
+            return self.trainer.mean_totals()
+        finally:
+            restore()
+
+    def _blocks(self, label, block, first, *, num_steps=None, before=lambda: None):
+        """Calls block(first, last) over all steps, in pieces of about _BLOCK_SECONDS each."""
+        training_steps = num_steps is None
+        num_steps = num_steps or self.num_steps
+        progress = Progress(label, total=num_steps, initial=first)
+        step, size = first, 1
+        try:
+            while step < num_steps:
+                start = time.monotonic()
+                last = min(step + size, num_steps)
+                block(tf.constant(step), tf.constant(last))
+                loss, accuracy = self.trainer.mean_totals()
+                progress.advance(last - step, loss=loss, accuracy=accuracy)
+                seconds = max(time.monotonic() - start, 1e-3)
+                size = max(1, min(4 * size, int((last - step) * _BLOCK_SECONDS / seconds)))
+                step = last
+                if self.stop.requested:
+                    before()
+                    self._interrupt(step if training_steps else self.num_steps)
+        finally:
+            progress.close()
+
+    def load(self, arrays):
+        """Sets all variables to the arrays of a checkpoint.
+
+        Raises:
+            RunDirError: it is of another network or data set.
+        """
+        variables = self._variables()
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if differing := {(name, a.shape) for name, a in arrays.items()} ^ set(shapes.items()):
+            raise RunDirError(
+                f"a checkpoint in {self.run_dir.path} belongs to another network or data set "
+                f"({sorted(differing)[0][0]} differs); use --overwrite to start anew"
+            )
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+
+    def _variables(self):
+        """{name: variable} of everything that a checkpoint holds."""
+        return self.trainer.variables()
+
+    def _oldest_epoch_needed(self):
+        """Checkpoints of fewer finished epochs may be deleted."""
+        return self.epoch
+
+    def _checkpoint(self, step):
+        arrays = {name: v.numpy() for name, v in self._variables().items()}
+        self.run_dir.save_checkpoint(arrays, epoch=self.epoch, step=step)
+        self.run_dir.prune_checkpoints(
+            keep=self.config.keep_checkpoints, oldest_needed=self._oldest_epoch_needed()
+        )
+
+    def _resume(self):
+        """(epoch, step) to go on with; variables and recorded numbers are as they were there."""
+        newest = self.run_dir.load_newest_checkpoint(self.say)
+        if newest is None:
+            (epoch, step) = (0, 0)
+        else:
+            (epoch, step), arrays = newest
+            self.load(arrays)
+            at, epochs = f", step {step}" if step else "", self.num_epochs
+            self.say(f"resuming {self.run_dir.path} after {epoch} of {epochs} epochs{at}")
+        self.run_dir.truncate(epoch)
+        return epoch, step
+
+    def _interrupt(self, step):
+        self._checkpoint(step)
+        raise Interrupted(
+            f"stopped in epoch {self.epoch + 1} after step {step}; the same command goes on from there",
+            self.stop.exit_code,
+        )
+
+    def _divergence(self, step):
+        checkpoints = self.run_dir.list_checkpoints()
+        last = checkpoints[0][1] if checkpoints else "none yet"
+        return (
+            f"the loss is not finite in epoch {self.epoch}, step {step}; last good checkpoint: {last}; "
+            "lower --learning_rate or check the data"
+        )

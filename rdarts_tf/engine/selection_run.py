@@ -1,0 +1,169 @@
+"""A run that selects: the searches of its method, each cell trained from scratch, the best one wins.
+
+Each search is a run directory of its own, runs/<name>, with the training in evaluate/select.
+"""
+
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.engine import distribution, search_run, summaries
+from rdarts_tf.errors import UserError
+from rdarts_tf.genotypes import genotype
+from rdarts_tf.methods import tracker
+from rdarts_tf.runs import executor
+from rdarts_tf.runs.run_dir import RunDir
+
+_SEARCHES, _EVALUATION = "runs", "select"
+_COLUMNS = ("name", "skips_normal", "lambda_max", "validation_error", "num_parameters")
+
+
+class SelectionRun:
+    """The searches of a method and the choice among their cells.
+
+    Args:
+        config: config.SearchConfig, whose method starts several searches.
+        run_dir: run_dir.RunDir; nothing is written yet.
+        say: called with each line for the user.
+    Raises:
+        UserError: before any work.
+    """
+
+    def __init__(self, config, run_dir, *, say=print):
+        distribution.hide_gpus()  # the searches need them
+        self.config, self.run_dir, self.say = config, run_dir, say
+        self.searches = config_lib.pieces(config)
+        self.dataset = config.load_dataset()
+        for search in self.searches.values():
+            search_run.splits(search, self.dataset)
+            search_run.cutout_length(search, self.dataset)
+        for name in self.searches:
+            RunDir(self._folder(name)).check_ours("search")
+
+    def run(self, *, overwrite=False):
+        """Runs what is missing and selects.
+
+        Args:
+            overwrite: clear the directory first, and what it recorded as its searches.
+        Returns:
+            genotype.Genotype.
+        Raises:
+            executor.Stopped, executor.Failed.
+        """
+        if overwrite:
+            self._forget()
+        config_lib.write_description(self.config, self.run_dir, self.dataset)
+        tasks = [self._task(name) for name in self.searches]
+        executor.check(tasks, executor.run(tasks, self.config, say=self.say))
+        return self._select([self._row(name) for name in self.searches])
+
+    def _forget(self):
+        """Deletes what this selection wrote, its searches first; other runs beside them stay."""
+        found = [RunDir(self._folder(name)) for name in self._recorded()]
+        written = [(RunDir(run.path / "evaluate" / _EVALUATION), "evaluation") for run in found]
+        written += [(run, "search") for run in (*found, self.run_dir)]
+        for run_dir, kind in written:
+            run_dir.check_ours(kind, overwrite=True)
+        for run_dir, kind in written:
+            run_dir.clear(kind)
+        for run in found:
+            (run.path / executor.LOG).unlink(missing_ok=True)
+            run.delete_empty_folders()
+
+    def _recorded(self):
+        """Yields the names of the searches that are here with the flags this selection gave them."""
+        try:
+            recorded = self.run_dir.read_json("config.json")
+            searches = config_lib.pieces(config_lib.search_config(recorded)) if recorded else {}
+        except UserError:  # damaged, or of another version
+            searches = self.searches
+        for name, search in searches.items():
+            run = RunDir(self._folder(name))
+            recorded = run.read_json("config.json") if run.holds("search") else None
+            if recorded and not config_lib.differences(search, recorded):
+                yield name
+
+    def _folder(self, name):
+        return self.run_dir.path / _SEARCHES / name
+
+    def _task(self, name):
+        """A search and the training that scores its cell; either goes on where it was."""
+        config, search, folder = self.config, self.searches[name], self._folder(name)
+        same = (
+            "strategy",
+            "sync_batch_norm",
+            "mixed_precision",
+            "jit_compile",
+            "gamma_initializer",
+        )
+        flags = {"name": _EVALUATION, "split": "search", "epochs": config.select_epochs}
+        flags |= {"layers": config.select_layers, "init_channels": config.select_channels}
+        flags |= {key: getattr(config, key) for key in ("dataset", "data_dir", *same)}
+        return executor.Task(
+            name,
+            (
+                ("-m", "rdarts_tf.search", f"--run_dir={folder}", *config_lib.to_argv(search)),
+                ("-m", "rdarts_tf.evaluate", f"--run_dir={folder}", *config_lib.argv(flags)),
+            ),
+            folder,
+        )
+
+    def _row(self, name):
+        """What selection.json tells of a search."""
+        run_dir, search = RunDir(self._folder(name)), self.searches[name]
+        result = run_dir.read_json(f"evaluate/{_EVALUATION}/result.json")
+        found = genotype.parse((run_dir.path / "genotype.json").read_text())
+        return {
+            "name": name,
+            "method": search.method,
+            "weight_decay": search.weight_decay,
+            "drop_path_prob": search.drop_path_prob,
+            "seed": search.seed,
+            "skips_normal": found.count("skip_connect", "normal"),
+            "lambda_max": _lambda_max(run_dir),
+            "validation_error": result["error_mean"],
+            "num_parameters": result["num_parameters"],
+            "genotype": str(found),
+        }
+
+    def _select(self, rows):
+        """Writes the table and, last, the genotype of the winner, which tells that the run is over."""
+        winner = self.config.make_method().select(rows)
+        found = genotype.parse(winner["genotype"])
+        self.run_dir.write_json("selection.json", {"winner": winner["name"], "runs": rows})
+        self.run_dir.write_text("selection.txt", _text(rows, winner))
+        board = summaries.SearchSummaries(self.run_dir.tensorboard)
+        board.text("selection", _markdown(rows, winner))
+        board.genotype(0, found)
+        board.close()
+        self.say(_text(rows, winner).rstrip())
+        self.run_dir.write_genotype(found)
+        return found
+
+
+def _lambda_max(run_dir):
+    """Of the epoch whose architecture is the result; None where it was not measured."""
+    decisions = run_dir.read_json("decisions.json") or []
+    stops = [d["epoch"] for d in decisions if d["decision"] == "stop"]
+    rows = run_dir.read_metrics()
+    return rows[stops[0] if stops else -1].get(tracker.LAMBDA_MAX) if rows else None
+
+
+def _cells(rows, winner):
+    """The table as texts, header first."""
+    yield [column.replace("_", " ") for column in _COLUMNS] + [""]
+    for row in rows:
+        yield [_told(row[column]) for column in _COLUMNS] + ["selected" if row is winner else ""]
+
+
+def _told(value):
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _text(rows, winner):
+    table = list(_cells(rows, winner))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(rows, winner):
+    header, *lines = (f"| {' | '.join(line)} |" for line in _cells(rows, winner))
+    return "\n".join([header, "|" + "---|" * (len(_COLUMNS) + 1), *lines])

@@ -1,0 +1,170 @@
+"""TensorBoard: every tag that a run writes, in one place.
+
+Scalars (step = epoch): `SCALAR_TAGS`. Per cell type: `alpha/<cell_type>` (histogram of raw alphas),
+`alpha/<cell_type>_weights` (heat map of the edge weights), `cell/<cell_type>` (drawing of the
+genotype). Once a run: hyperparameters and, with them, `result/<metric>`.
+"""
+
+import json
+import time
+
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams_api
+
+from rdarts_tf.drawing import plots
+
+SCALAR_TAGS = (
+    "search/loss",
+    "search/accuracy",
+    "search/learning_rate",
+    "search/weight_decay",
+    "search/drop_path_prob",
+    "search/skip_connections",
+    "search/step_seconds",
+    "validation/loss",
+    "validation/accuracy",
+    "train/loss",
+    "train/accuracy",
+    "train/learning_rate",
+    "train/weight_decay",
+    "train/drop_path_prob",
+    "train/step_seconds",
+    "score/loss",
+    "score/accuracy",
+    "curvature/lambda_max",
+    "curvature/lambda_max_local_average",
+    "curvature/error_bound",
+    "curvature/products",
+    "curvature/seconds",
+)
+SPECTRUM_TAG = "curvature/spectrum"
+DECISION_TAG = "decision/{}"
+ALPHA_TAG = "alpha/{}"
+EDGE_WEIGHTS_TAG = "alpha/{}_weights"
+CELL_TAG = "cell/{}"
+RESULT_TAG = "result/{}"
+
+
+class SearchSummaries:
+    """Writes one run's TensorBoard events.
+
+    Args:
+        log_dir: directory; a resumed run passes the same one.
+        resume_step: first epoch that this process writes. Events of it and of later epochs that a
+            killed process left in log_dir no longer show.
+        num_inputs, ops_per_node: shape of a cell, see `analysis.cell_graph.cell_graph`.
+    """
+
+    def __init__(self, log_dir, *, resume_step=0, num_inputs=2, ops_per_node=2):
+        self._num_inputs = num_inputs
+        self._ops_per_node = ops_per_node
+        self._writer = tf.summary.create_file_writer(str(log_dir))
+        self.rewind(resume_step)
+
+    def rewind(self, epoch):
+        """Hides what was written for `epoch` and later, e.g. before a rollback to it.
+
+        TensorBoard drops events of step >= s at every SessionLog.START event of step s but the
+        first, so the first process has to write one, too. tf.summary has no function for it; the op
+        puts it into the writer's own file, where its place between the other events is certain.
+        """
+        start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+        event = tf.compat.v1.Event(wall_time=time.time(), step=epoch, session_log=start)
+        tf.raw_ops.ImportEvent(writer=self._writer._resource, event=event.SerializeToString())
+        self.flush()
+
+    def epoch(self, epoch, *, scalars):
+        """Writes {tag: number}; each tag is one of SCALAR_TAGS. None is a number that is missing.
+
+        Raises:
+            ValueError: unknown tag; nothing is written then.
+        """
+        for tag in scalars:
+            if tag not in SCALAR_TAGS:
+                raise ValueError(f"unknown scalar tag {tag!r}; known are {', '.join(SCALAR_TAGS)}")
+        with self._writer.as_default(step=epoch):
+            for tag, value in scalars.items():
+                if value is not None:
+                    tf.summary.scalar(tag, value)
+
+    def spectrum(self, epoch, values):
+        """Writes the histogram of the Hessian's eigenvalues, [n]."""
+        with self._writer.as_default(step=epoch):
+            tf.summary.histogram(SPECTRUM_TAG, values)
+
+    def decision(self, kind, epoch, *, text, lambda_max=None):
+        """Marks a decision at the epoch that it leads back to: a text and a point at lambda_max.
+
+        Args:
+            kind: "stop" or "rollback".
+            lambda_max: of that epoch, or None.
+        """
+        with self._writer.as_default(step=epoch):
+            tf.summary.text(DECISION_TAG.format(kind), text)
+            if lambda_max is not None:
+                tf.summary.scalar(f"curvature/{kind}", lambda_max)
+        self.flush()
+
+    def alphas(self, epoch, names, *, alphas, edge_weights, primitives):
+        """Writes a histogram of the raw alphas and a heat map of the edge weights per cell type.
+
+        Args:
+            names: cell types; alphas, edge_weights, primitives hold one item for each.
+            alphas, edge_weights: arrays [E, K].
+            primitives: E lists of K names.
+        """
+        with self._writer.as_default(step=epoch):
+            for name, alpha, weights, ops in zip(
+                names, alphas, edge_weights, primitives, strict=True
+            ):
+                tf.summary.histogram(ALPHA_TAG.format(name), alpha)
+                figure = plots.alpha_heatmap(
+                    weights,
+                    primitives=ops,
+                    title=f"{name} cell, epoch {epoch}",
+                    num_inputs=self._num_inputs,
+                )
+                tf.summary.image(EDGE_WEIGHTS_TAG.format(name), plots.to_image(figure))
+
+    def genotype(self, epoch, genotype):
+        """Draws each cell of a Genotype."""
+        with self._writer.as_default(step=epoch):
+            for cell_type, pairs in genotype.cells.items():
+                figure = plots.draw_cell(
+                    pairs,
+                    genotype.concat[cell_type],
+                    title=f"{cell_type} cell, epoch {epoch}",
+                    num_inputs=self._num_inputs,
+                    ops_per_node=self._ops_per_node,
+                )
+                tf.summary.image(CELL_TAG.format(cell_type), plots.to_image(figure))
+
+    def hparams(self, hparams, metrics=None, *, step=0):
+        """Writes hyperparameters for the HPARAMS tab and, when they are known, the results.
+
+        Args:
+            hparams: {name: value}; values other than bool, int, float, str are written as JSON.
+            metrics: {name: number}, written as scalars `result/<name>` at `step`.
+        """
+        simple = {name: _simple(value) for name, value in hparams.items()}
+        with self._writer.as_default(step=step):
+            hparams_api.hparams(simple)
+            for name, value in (metrics or {}).items():
+                tf.summary.scalar(RESULT_TAG.format(name), value)
+
+    def text(self, tag, text, *, step=0):
+        """Writes Markdown text."""
+        with self._writer.as_default(step=step):
+            tf.summary.text(tag, text)
+
+    def flush(self):
+        """Writes out what is still in memory; call it once an epoch."""
+        self._writer.flush()
+
+    def close(self):
+        """Flushes and closes the file; the object is of no use afterwards."""
+        self._writer.close()
+
+
+def _simple(value):
+    return value if isinstance(value, bool | int | float | str) else json.dumps(value)

@@ -1,1 +1,0 @@
-"""Networks; each module exposes `Supernet` and, where cells are retrained, `DerivedNetwork`."""

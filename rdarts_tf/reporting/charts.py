@@ -1,0 +1,145 @@
+"""Figures of a report that `plots` does not have: alpha over the epochs, scatter plots."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from rdarts_tf.drawing import plots
+
+# The same colour in every figure; others take the rest in turn.
+PRIMITIVE_COLORS = {
+    "none": "#a0a0a0",
+    "skip_connect": "tab:red",
+    "max_pool_3x3": "tab:orange",
+    "avg_pool_3x3": "#d9a400",
+    "sep_conv_3x3": "tab:blue",
+    "sep_conv_5x5": "tab:cyan",
+    "dil_conv_3x3": "tab:green",
+    "dil_conv_5x5": "tab:purple",
+    "noise": "#303030",
+}
+OTHER_COLORS = ("tab:pink", "tab:brown", "tab:olive", "#6060c0")
+MARKERS = "osD^v"
+_FEW_EPOCHS = 10
+_LEAST_HEIGHT = 0.02  # of a panel of edge weights: less would draw rounding as movement
+
+
+def alpha_evolution(edge_weights, *, primitives, title, num_inputs=2, chosen=()):
+    """Figure of edge weights over the epochs: a panel for each edge, a row for each node.
+
+    Args:
+        edge_weights: [epochs, E, K]; node i receives states 0 .. num_inputs + i - 1.
+        primitives: E lists of K names.
+        title: text above.
+        chosen: (edge, op) indices that are drawn bold.
+    Returns:
+        matplotlib Figure.
+    """
+    edge_weights = np.asarray(edge_weights)
+    places = _places(edge_weights.shape[1], num_inputs)
+    num_rows, num_columns = (max(axis) + 1 for axis in zip(*places, strict=True))
+    width, height = 1.7 * num_columns + 0.8, 1.2 * num_rows + 1.2
+    figure = Figure(figsize=(width, height), dpi=plots.DPI)
+    # Fixed margins in inches: a layout engine takes as long as all the rest.
+    figure.subplots_adjust(
+        left=0.7 / width, right=1 - 0.1 / width, bottom=0.8 / height, top=1 - 0.6 / height
+    )
+    figure.subplots_adjust(wspace=0.1, hspace=0.42)
+    figure.suptitle(title, fontsize=11)
+    grid = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True, sharey=True)
+    for place in np.ndindex(grid.shape):
+        if place not in places:
+            grid[place].remove()
+    labels = plots.edge_labels(len(places), num_inputs)
+    colors = _primitive_colors(name for names in primitives for name in names)
+    for edge, (place, label) in enumerate(zip(places, labels, strict=True)):
+        axes = grid[place]
+        bold = {op for chosen_edge, op in chosen if chosen_edge == edge}
+        _draw_edge_weights(axes, edge_weights[:, edge], [colors[n] for n in primitives[edge]], bold)
+        axes.set_title(label, fontsize=9)
+    axes.set_ylim(_limits(edge_weights))  # of all panels, since they share it
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch", fontsize=8)
+    figure.supylabel("edge weight", fontsize=9)
+    lines = [Line2D([], [], color=c, label=plots.short_name(n)) for n, c in colors.items()]
+    per_row = max(2 * num_columns, 3)
+    figure.legend(handles=lines, loc="lower center", ncols=per_row, fontsize=8)
+    return figure
+
+
+def scatter(panels, *, y_label, title):
+    """Figure of points, panels side by side.
+
+    Args:
+        panels: {label of the x axis: {label of points: [(x, y), ...]}}; points of the same label
+            share colour and marker.
+        y_label: of all panels.
+        title: text above.
+    Returns:
+        matplotlib Figure.
+    """
+    labels = list(dict.fromkeys(label for groups in panels.values() for label in groups))
+    num_lines = -(-len(labels) // 2)
+    size = (5.4 * len(panels), 4 + 0.2 * num_lines)
+    figure = Figure(figsize=size, dpi=plots.DPI, layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    styles = {label: _point_style(index) for index, label in enumerate(labels)}
+    for axes, (x_label, groups) in zip(all_axes, panels.items(), strict=True):
+        for label, points in groups.items():
+            axes.plot(*zip(*points, strict=True), **styles[label])
+        axes.set_xlabel(x_label)
+        axes.grid(color="#e0e0e0", linewidth=0.6)
+    all_axes[0].set_ylabel(y_label)
+    marks = [Line2D([], [], label=label, **style) for label, style in styles.items()]
+    figure.legend(handles=marks, loc="outside lower center", ncols=2, fontsize=8)
+    return figure
+
+
+def _places(num_edges, num_inputs):
+    """(row, column) of each edge's panel: its node, its state."""
+    return [(node, state) for node in range(num_edges) for state in range(num_inputs + node)][
+        :num_edges
+    ]
+
+
+def _limits(edge_weights):
+    """(lowest, highest) that a panel shows; None where there is nothing to show."""
+    finite = edge_weights[np.isfinite(edge_weights)]
+    if not finite.size:
+        return None, None
+    middle, height = (finite.max() + finite.min()) / 2, np.ptp(finite)
+    half = max(1.1 * height, _LEAST_HEIGHT) / 2
+    return middle - half, middle + half
+
+
+def _draw_edge_weights(axes, weights, colors, bold):
+    """Lines of the columns of weights [epochs, K]."""
+    marker = "." if len(weights) <= _FEW_EPOCHS else None  # a single point makes no line
+    for op, color in enumerate(colors):
+        width = 2.4 if op in bold else 1.0
+        axes.plot(weights[:, op], color=color, linewidth=width, marker=marker, markersize=4)
+    axes.grid(color="#e8e8e8", linewidth=0.5)
+    axes.tick_params(labelsize=7)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _primitive_colors(names):
+    """{name: colour} in the order of PRIMITIVE_COLORS, others behind."""
+    names = dict.fromkeys(names)
+    known = {name: color for name, color in PRIMITIVE_COLORS.items() if name in names}
+    others = [name for name in names if name not in known]
+    return known | {
+        name: OTHER_COLORS[index % len(OTHER_COLORS)] for index, name in enumerate(others)
+    }
+
+
+def _point_style(index):
+    turns, color = divmod(index, len(plots.CURVE_COLORS))
+    return {
+        "color": plots.CURVE_COLORS[color],
+        "marker": MARKERS[turns % len(MARKERS)],
+        "linestyle": "none",
+        "markersize": 6,
+        "alpha": 0.85,
+    }

@@ -1,0 +1,181 @@
+"""The tables of a report that need no paper: runs and selections; what its other parts share.
+
+Functions of run_records.Records that return blocks of report_page.
+"""
+
+import math
+import shlex
+
+from rdarts_tf.reporting.page import Cell, Commands, Heading, Paragraph, Table
+
+DASH = "–"
+SEARCH = "python -m rdarts_tf.search --space={} --dataset={}"
+_MAX_COMMANDS = 8
+
+
+def runs(records):
+    """Part 1: a row for each run and each part of a selection."""
+    yield Heading("Runs")
+    if not records:
+        yield from fill_by_searching()
+        return
+    header = ("run", "space", "data set", "method", "regularisation", "result", "seed")
+    header += ("validation accuracy, %", "lambda_max", "skips", "parameters", "test error, %")
+    yield Table(header, tuple(map(_run_row, family(records))), num_labels=6)
+    yield Paragraph(
+        "Validation accuracy is that of the one-shot model, lambda_max the last measured, both at "
+        "the epoch of the result. Skips are those of the normal cell. Parameters are those of the "
+        "retrained network without its auxiliary head; its test error is mean ± population "
+        "standard deviation over n trainings."
+    )
+    unfinished = [r.resume_command for r in records if not r.genotype]
+    yield from missing("Searches that are not finished go on with", unfinished)
+    untested = [r.evaluate_command for r in records if r.genotype and not r.tests]
+    yield from missing("Where the test error is missing, it comes from", untested)
+
+
+def selections(records):
+    """Part 3: what each selection chose among."""
+    yield Heading("Selections")
+    found = [record for record in records if record.selection]
+    for record in found:
+        yield Heading(record.label, level=3)
+        yield _selection_table(record.selection)
+        yield Paragraph(
+            "Validation error: of the cells retrained on the search's training half, scored on its "
+            "validation half. Lambda_max: at the epoch of the result."
+        )
+    pending = [r.resume_command for r in records if r.selects and not r.selection]
+    yield from missing("These selections are not finished; they go on with", pending)
+    if not found and not pending:
+        space, dataset = an_example(records)
+        yield from missing(
+            "No run selects among others; R-DARTS does:",
+            [f"{SEARCH.format(space, dataset)} --method={m}" for m in ("rdarts_l2", "rdarts_dp")],
+        )
+
+
+def family(records):
+    """The records, and behind each the parts of its selection."""
+    return [each for record in records for each in (record, *family(record.parts))]
+
+
+def missing(text, commands):
+    """What would fill a gap: a sentence and the commands; nothing if there are none."""
+    if commands:
+        rest = len(commands) - _MAX_COMMANDS
+        more = (f"# and so on for {rest} more",) if rest > 0 else ()
+        yield Paragraph(text)
+        yield Commands((*commands[:_MAX_COMMANDS], *more))
+
+
+def percent(fraction, digits=2):
+    return DASH if _is_missing(fraction) else f"{100 * fraction:.{digits}f}"
+
+
+def curvature(value):
+    return DASH if _is_missing(value) else f"{value:.3g}"
+
+
+def _is_missing(number):
+    return number is None or not math.isfinite(number)
+
+
+def fill_by_searching():
+    return missing(
+        "No run directory was given; a search makes one:", [SEARCH.format("s1", "digits")]
+    )
+
+
+def an_example(records):
+    """(space, data set) for a command that continues what the user has."""
+    if not records:
+        return "s1", "digits"
+    return tuple(shlex.quote(records[0].config[name]) for name in ("space", "dataset"))
+
+
+def _run_row(record):
+    tests, config = record.tests, record.config
+    others = [f"evaluate/{e.name}" for e in record.evaluations if e.split == "test"]
+    others = [name for name in others if not tests or name != f"evaluate/{tests[0].name}"]
+    notes = (f"Not shown: {', '.join(others)}",) if others else ()
+    parameters = tests[0].num_parameters if tests else None
+    accuracy = (record.searched.history or [{}])[-1].get("validation/accuracy")
+    return (
+        Cell(record.label),
+        Cell(record.space),
+        Cell(record.dataset),
+        Cell(config["method"]),
+        Cell(_regularisation(record)),
+        Cell(_state(record)),
+        Cell(str(config["seed"])),
+        Cell(percent(accuracy)),
+        Cell(curvature(record.lambda_max)),
+        Cell(_skips(record.genotype)),
+        Cell(f"{parameters:,}" if parameters else DASH),
+        Cell(test_error(tests[0]) if tests else DASH, notes=notes),
+    )
+
+
+def _regularisation(record):
+    """L2 factor and drop path; where rollbacks raised them, first and last."""
+    if record.selects:
+        return "see Selections" if record.selection else DASH
+    config = record.config
+    first = {"L2": config["weight_decay"], "drop path": config["drop_path_prob"]}
+    last = (record.metrics or [{}])[-1].get("search/weight_decay")
+    raised = {"L2": last} if last is not None and not math.isclose(last, first["L2"]) else {}
+    return ", ".join(
+        f"{name} {value:g}" + (f" → {raised[name]:g}" if name in raised else "")
+        for name, value in first.items()
+    )
+
+
+def _state(record):
+    done, wanted = len(record.metrics), record.config["epochs"]
+    rollbacks = [d["epoch"] for d in record.decisions if d["decision"] == "rollback"]
+    back = f", rolled back to {', '.join(map(str, rollbacks))}" if rollbacks else ""
+    if record.selects:
+        return f"chose {record.selection['winner']}" if record.selection else "not finished"
+    if record.stop_epoch is not None:
+        return f"stopped at epoch {record.stop_epoch}{back}"
+    if record.genotype:
+        return f"finished, {done} epochs{back}" if done else "finished"
+    return f"{done} of {wanted} epochs so far{back}"
+
+
+def _skips(genotype):
+    pairs = genotype.cells.get("normal") if genotype else None
+    return f"{genotype.count('skip_connect', 'normal')} of {len(pairs)}" if pairs else DASH
+
+
+def test_error(test):
+    """0.37 ± 0.13 (n = 3)"""
+    spread = f" ± {percent(test.error_std)}" if test.num_seeds > 1 else ""
+    return f"{percent(test.error_mean)}{spread} (n = {test.num_seeds})"
+
+
+def _selection_table(selection):
+    header = ("run", "method", "seed", "L2", "drop path", "skips", "lambda_max")
+    header += ("validation error, %", "parameters", "")
+    return Table(
+        header,
+        tuple(_selection_row(run, run["name"] == selection["winner"]) for run in selection["runs"]),
+        num_labels=2,
+    )
+
+
+def _selection_row(run, wins):
+    texts = (
+        str(run["name"]),
+        str(run["method"]),
+        str(run["seed"]),
+        f"{run['weight_decay']:g}",
+        f"{run['drop_path_prob']:g}",
+        str(run["skips_normal"]),
+        curvature(run["lambda_max"]),
+        percent(run["validation_error"]),
+        f"{run['num_parameters']:,}",
+        "winner" if wins else "",
+    )
+    return tuple(Cell(text, strong=wins) for text in texts)

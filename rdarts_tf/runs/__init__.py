@@ -1,0 +1,1 @@
+"""The files of runs, and commands that fill them; no TensorFlow."""

@@ -1,0 +1,115 @@
+"""Trains every architecture of a space and makes the table from which analysis.regret reads."""
+
+import dataclasses
+import os
+import pathlib
+
+from rdarts_tf.analysis import csv_table, regret
+from rdarts_tf.config import evaluate as evaluate_config
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.errors import UserError
+from rdarts_tf.genotypes import genotype
+from rdarts_tf.runs import executor
+from rdarts_tf.runs.run_dir import RunDir
+
+
+class Exhaustive:
+    """All architectures of a space on a data set.
+
+    Args:
+        space, dataset: as a user writes them.
+        seeds: as a user writes them; None: those in `common`.
+        out: folder; an architecture has its run directory OUT/<space>_<dataset>/<id>.
+        common: flags of python -m rdarts_tf.evaluate for each.
+    Raises:
+        UserError: the space has nodes that keep some of their edges only, a flag that cannot be, an
+            architecture that was trained with other flags, or another file in place of the table.
+    """
+
+    def __init__(self, space, dataset, *, seeds, out, common):
+        self.space = config_lib.SearchConfig(space=space).make_space()
+        genotype.check_keeps_all_edges(self.space)
+        given, own = config_lib.parse(evaluate_config.EvaluateConfig, common)
+        if own["run_dir"] or own["overwrite"] or given.split != "test":
+            raise UserError(
+                "--exhaustive trains into directories of its own, goes on with what is there and "
+                "scores on the test images; leave --run_dir, --overwrite and --split out"
+            )
+        # Those of the cells that a search on the space finds; evaluate does not know the space.
+        sizes = evaluate_config.preset(given.preset, dataset, self.space.name)
+        self.changes = {"dataset": dataset, "seeds": given.seeds if seeds is None else seeds}
+        for name in ("layers", "init_channels"):
+            self.changes[name] = getattr(given, name) or sizes[name]
+        self.given, self.common = dataclasses.replace(given, **self.changes), common
+        name = evaluate_config.folder_name(f"{self.space.name}_{dataset}")
+        self.folder, self.table = pathlib.Path(out) / name, pathlib.Path(out) / f"{name}.csv"
+        self.choices = {self._id(choice): choice for choice in self.space.architectures()}
+        self._check_trained_alike()
+        self._check_table()
+
+    def tasks(self):
+        """The executor.Tasks of the architectures that lack a seed."""
+        return [self._task(name) for name in self.choices if self._trained(name) is None]
+
+    def write_table(self):
+        """Writes the table of all architectures, which must be trained.
+
+        Returns:
+            (id, regret.Trained) of the best.
+        """
+        found = {name: self._trained(name) for name in self.choices}
+        rows = [regret.row(choice, found[name]) for name, choice in self.choices.items()]
+        RunDir(self.table.parent).write_bytes(self.table.name, csv_table.to_bytes(rows))
+        return min(found.items(), key=lambda pair: pair[1].test_error)
+
+    def _task(self, name):
+        text = str(genotype.of_choice(self.space, self.choices[name]))
+        own = self.changes | {"genotype": text, "run_dir": self.folder / name}
+        command = ("-m", "rdarts_tf.evaluate", *self.common, *config_lib.argv(own))
+        return executor.Task(name, (command,), self.folder / name)
+
+    def _id(self, choice):
+        """sep-skip_max-sep: the first words of the primitives where these tell them apart."""
+        names = sorted(
+            {name for rows in self.space.primitives.values() for r in rows for name in r}
+        )
+        short = {name: name.partition("_")[0] for name in names}
+        if len(set(short.values())) < len(names):
+            short = {name: name.replace("_", "") for name in names}
+        return "_".join("-".join(short[name] for name in edges) for edges in choice.values())
+
+    def _evaluation(self, name):
+        """(RunDir of the evaluation of an architecture, its resolved configuration)."""
+        text = str(genotype.of_choice(self.space, self.choices[name]))
+        config = dataclasses.replace(self.given, genotype=text)
+        resolved = evaluate_config.resolve(config, None)
+        return RunDir(self.folder / name / "evaluate" / resolved.name), resolved
+
+    def _check_trained_alike(self):
+        for name in self.choices:
+            run_dir, config = self._evaluation(name)
+            run_dir.check_ours("evaluation")
+            recorded = run_dir.read_json("config.json")
+            if recorded and (differing := config_lib.differences(config, recorded)):
+                raise UserError(
+                    f"{run_dir.path} was trained with other flags: {', '.join(differing)}; choose "
+                    "another --out"
+                )
+
+    def _check_table(self):
+        """Only a former table may be written anew."""
+        try:
+            if os.path.lexists(self.table):
+                regret.read_table(self.table, self.space)
+        except UserError as error:
+            raise UserError(
+                f"the table would replace a file: {error}; choose another --out"
+            ) from error
+
+    def _trained(self, name):
+        """regret.Trained over all seeds; None if one is missing."""
+        run_dir, config = self._evaluation(name)
+        result, seeds = run_dir.read_json("result.json"), config.seed_list()
+        if result is None or not set(seeds) <= {each["seed"] for each in result["seeds"]}:
+            return None
+        return regret.trained_of(result, run_dir.read_json("config.json"), seeds=seeds)

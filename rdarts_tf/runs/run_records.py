@@ -1,0 +1,192 @@
+"""What a run recorded, and what follows from it. No TensorFlow."""
+
+import contextlib
+import dataclasses
+import math
+import pathlib
+import shlex
+
+from rdarts_tf import registry
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.errors import UserError
+from rdarts_tf.genotypes.genotype import Genotype
+from rdarts_tf.methods.tracker import LAMBDA_MAX
+
+# Fields of a configuration that only measure, if the method decides nothing by curvature.
+_CURVATURE = ("hessian_every", "eigensolver", "hessian_batches")
+_CURVATURE += ("hessian_tolerance", "hessian_spectrum")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """A finished training of a run's cells from scratch; errors are fractions.
+
+    Attributes:
+        name: of its folder in RUN/evaluate.
+        split: "test", or "search": scored on the search's validation half.
+        num_seeds: trainings that mean and population standard deviation are over.
+        num_parameters, num_parameters_with_auxiliary_head: numbers; the latter may be None.
+    """
+
+    name: str
+    split: str
+    dataset: str
+    epochs: int
+    error_mean: float
+    error_std: float
+    num_seeds: int
+    num_parameters: int
+    num_parameters_with_auxiliary_head: int | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Record:
+    """A run as it stands on disk; what is missing there is empty or None.
+
+    Attributes:
+        path: as the user would type it.
+        label: tells it apart from the other runs of a report.
+        config: fields of its config.json.
+        dataset: the data set's full name.
+        metrics: one dict for each finished epoch 0, 1, ...
+        alphas: {cell type: [epochs, E, K]}.
+        decisions: dicts with "decision" ("stop" or "rollback") and "epoch".
+        genotype: genotype.Genotype of the result.
+        evaluations: tuple of Evaluation.
+        drops: rows of analysis/discretization.csv with "epoch" and numbers.
+        has_checkpoints: whether it holds one of a whole epoch.
+        selection: of a run that chooses among others: {"winner": name, "runs": [...]}.
+        parts: Records of those others.
+    """
+
+    path: pathlib.Path
+    label: str
+    config: dict
+    dataset: str
+    metrics: list[dict]
+    alphas: dict
+    decisions: list[dict]
+    genotype: Genotype | None
+    evaluations: tuple[Evaluation, ...]
+    drops: list[dict]
+    has_checkpoints: bool
+    selection: dict | None
+    parts: tuple["Record", ...]
+
+    @property
+    def space(self):
+        return self.config["space"]
+
+    @property
+    def selects(self):
+        """Whether its result is chosen among other runs."""
+        recorded = self.selection or self.parts
+        return bool(recorded or self.make_method().runs(config_lib.SearchConfig()))
+
+    @property
+    def method(self):
+        """Name of the method without arguments; of best_of, that of the method it repeats."""
+        name, args, kwargs = registry.parse(self.config["method"])
+        if name != "best_of":
+            return name
+        return registry.parse((*args, kwargs.get("method", "darts"))[0])[0]
+
+    @property
+    def stop_epoch(self):
+        """The epoch whose architecture is the result of an early stop, or None."""
+        stops = [d["epoch"] for d in self.decisions if d["decision"] == "stop"]
+        return stops[0] if stops else None
+
+    @property
+    def searched(self):
+        """The Record of the search that found the genotype: of a selection, the winner."""
+        if not self.selects:
+            return self
+        winner = (self.selection or {}).get("winner")
+        return next((part for part in self.parts if part.path.name == winner), self)
+
+    @property
+    def history(self):
+        """The metrics up to the epoch of the result."""
+        return self.metrics[: None if self.stop_epoch is None else self.stop_epoch + 1]
+
+    def curvature(self):
+        """The values of lambda_max that were measured up to the epoch of the result."""
+        values = [row.get(LAMBDA_MAX) for row in self.searched.history]
+        return [value for value in values if value is not None and math.isfinite(value)]
+
+    @property
+    def lambda_max(self):
+        """At the result's epoch or last before it; None if there is none."""
+        return (self.curvature() or [None])[-1]
+
+    @property
+    def mean_lambda_max(self):
+        """Over the epochs up to that of the result."""
+        values = self.curvature()
+        return sum(values) / len(values) if values else None
+
+    @property
+    def tests(self):
+        """Evaluations on the test images of its own data set, the longest with most seeds first."""
+        found = [e for e in self.evaluations if e.split == "test" and e.dataset == self.dataset]
+        return sorted(found, key=lambda e: (-e.epochs, -e.num_seeds, e.name))
+
+    def settings(self):
+        """The fields of its configuration that determine the result, but for the seed."""
+        complete = dataclasses.asdict(config_lib.SearchConfig()) | self.config
+        unused = _CURVATURE if self.method == "darts" else ()
+        return {k: v for k, v in complete.items() if k not in (*config_lib.FREE, *unused, "seed")}
+
+    def make_space(self):
+        """The spaces.base.Space that was searched.
+
+        Raises:
+            UserError: it is not to be found, or not trusted.
+        """
+        settings = {"space": self.config["space"], "nodes": self.config.get("nodes")}
+        with self._named():
+            return config_lib.SearchConfig(**settings).make_space()
+
+    def make_method(self):
+        """The methods.base.Method; raises UserError as `make_space`."""
+        with self._named():
+            return config_lib.SearchConfig(method=self.config["method"]).make_method()
+
+    @contextlib.contextmanager
+    def _named(self):
+        """Names the run in a UserError."""
+        try:
+            yield
+        except UserError as error:
+            raise UserError(f"run {self.path}: {error}") from error
+
+    @property
+    def evaluate_command(self):
+        return f"python -m rdarts_tf.evaluate --run_dir={_quoted(self.path)}"
+
+    @property
+    def resume_command(self):
+        return (
+            f"python -m rdarts_tf.search --flagfile={_quoted(self.path / 'flags.cfg')} "
+            f"--run_dir={_quoted(self.path)}"
+        )
+
+    @property
+    def discretize_command(self):
+        return f"python -m rdarts_tf.analyze {_quoted(self.path)} --what=discretization"
+
+    def repeat_command(self, name, value):
+        """The same search once more in a new directory, one flag changed."""
+        return (
+            f"python -m rdarts_tf.search --flagfile={_quoted(self.path / 'flags.cfg')} "
+            f"--{name}={value} --run_dir={_quoted(self.repeat_path(name, value))}"
+        )
+
+    def repeat_path(self, name, value):
+        path = self.path if self.path.name not in ("", "..") else self.path.resolve()
+        return path.with_name(f"{path.name}_{name}{value}")
+
+
+def _quoted(path):
+    return shlex.quote(str(path))
