@@ -1,4 +1,7 @@
-"""Draws what searches recorded: python -m rdarts_tf.analyze RUN_DIR... --what=trajectory.
+"""Draws what searches recorded.
+
+    python -m rdarts_tf.analyze runs/* --what=trajectory
+    python -m rdarts_tf.analyze runs/s5_* --what=regret
 
 --what=trajectory: lambda_max, its local averages and the epochs at which the stop rule fires, as
 figures and a table. Beside run directories it takes the authors' CSV of eigenvalue trajectories.
@@ -13,11 +16,12 @@ import dataclasses
 import math
 import pathlib
 import shlex
-import sys
 
 from rdarts_tf import registry
 from rdarts_tf.analysis import csv_table, trajectory
-from rdarts_tf.config import search as config_lib
+from rdarts_tf.config import base, flags
+from rdarts_tf.config import search as search_config
+from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.config.evaluate import folder_name
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
@@ -25,26 +29,21 @@ from rdarts_tf.runs import placing
 from rdarts_tf.runs.run_dir import RunDir, load_npz, write_files
 
 
-def main(argv):
-    try:
-        config, paths = config_lib.from_flags(config_lib.AnalyzeConfig), argv[1:]
-        if config.what not in ANALYSES:
-            raise UserError(f"unknown --what={config.what}; there are: {', '.join(ANALYSES)}")
-        if not paths:
-            raise UserError("nothing to analyze; give run directories or CSV files")
-        for path in paths:
-            registry.distrust(path)
-        alone = len(paths) == 1 and pathlib.Path(paths[0]).is_dir()
-        folder = pathlib.Path(config.out or pathlib.Path(paths[0] if alone else ".") / "analysis")
-        replace = config.overwrite or (alone and not config.out)
-        if not replace:
-            placing.check_free(folder, [f"{config.what}.csv"])  # the others are known later
-        files = dict(ANALYSES[config.what](config, paths))
-        write_files(folder, files, replace=replace)
-        return 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def main(config, paths):
+    if config.what not in ANALYSES:
+        raise UserError(f"unknown --what={config.what}; there are: {', '.join(ANALYSES)}")
+    if not paths:
+        raise UserError("nothing to analyze; give run directories or CSV files")
+    for path in paths:
+        registry.distrust(path)
+    alone = len(paths) == 1 and pathlib.Path(paths[0]).is_dir()
+    folder = pathlib.Path(config.out or pathlib.Path(paths[0] if alone else ".") / "analysis")
+    replace = config.overwrite or (alone and not config.out)
+    if not replace:
+        placing.check_free(folder, [f"{config.what}.csv"])  # the others are known later
+    files = dict(ANALYSES[config.what](config, paths))
+    write_files(folder, files, replace=replace)
+    return 0
 
 
 def trajectories(config, paths):
@@ -123,16 +122,18 @@ def _discretized(config, path):
 
     for run, epoch in _checkpoints(config, pathlib.Path(path)):
         row = discretization.row(
+            run.problem,
             run.net,
             run.validation_epoch(epoch),
             run.space,
             edge_weights=run.edge_weights(),
             genotype=run.genotype(),
         )
-        drops = (f"{100 * row[f'{mode}/accuracy_drop']:.2f}" for mode in ("running", "batch"))
+        name = run.problem.METRICS[-1].name
+        drops = (f"{row[f'{mode}/{name}_drop']:.4f}" for mode in ("running", "batch"))
         print(
-            f"{path}, epoch {epoch}: accuracy falls by {next(drops)} points with running statistics, "
-            f"by {next(drops)} with those of the batch"
+            f"{path}, epoch {epoch}: {name} worsens by {next(drops)} with running statistics, by "
+            f"{next(drops)} with those of the batch"
         )
         yield {"run": pathlib.Path(path).resolve().name, "epoch": epoch} | row
 
@@ -152,7 +153,7 @@ def _checkpoints(config, path, **changes):
             "more, or 0 for all"
         )
     changes["data_dir"] = config.data_dir
-    settings = dataclasses.replace(config_lib.search_config(recorded), **changes)
+    settings = dataclasses.replace(search_config.of_record(recorded), **changes)
     if settings.make_method().selection:
         raise UserError(
             f"run {path} has sampled its architectures; only a run that trains alpha can be analysed so"
@@ -160,7 +161,7 @@ def _checkpoints(config, path, **changes):
     from rdarts_tf.engine import search_run  # not earlier: TensorFlow takes seconds to load
 
     run = search_run.SearchRun(settings, run_dir)
-    run.decisions = run_dir.read_json("decisions.json") or []
+    run.decisions.made = run_dir.read_json("decisions.json") or []
     for num_epochs, file in sorted(checkpoints):
         run.load(load_npz(file))
         yield run, num_epochs - 1
@@ -200,7 +201,7 @@ def _regret_table(config, settings):
             "of one space and data set"
         )
     space, dataset = pairs[0]
-    found = config_lib.search_config(settings[0]).make_space()
+    found = search_config.of_record(settings[0]).make_space()
     genotype.check_keeps_all_edges(found)
     path = config.table or regret.SHIPPED / f"{folder_name(f'{space}_{dataset}')}.csv"
     if not config.table and not path.exists():
@@ -213,7 +214,7 @@ def _regret_table(config, settings):
 
 def _without_free(recorded):
     """What determines the result of a run."""
-    return {name: value for name, value in recorded.items() if name not in config_lib.FREE}
+    return {name: value for name, value in recorded.items() if name not in base.FREE}
 
 
 def _check_seeds(paths, labels, settings):
@@ -267,8 +268,13 @@ def _curve(found, spec):
 
 
 def _method(spec):
-    return config_lib.SearchConfig(method=spec).make_method()
+    return search_config.SearchConfig(method=spec).make_method()
+
+
+def run():
+    """The command; exits."""
+    flags.run(main, lambda _: AnalyzeConfig, in_run_dir=False)
 
 
 if __name__ == "__main__":
-    config_lib.run(main, config_lib.AnalyzeConfig, in_run_dir=False)
+    run()

@@ -1,13 +1,18 @@
-"""Exports the retrained network, a cell, or drawings: python -m rdarts_tf.export --run_dir=RUN."""
+"""Exports the retrained network, a cell, or drawings.
+
+python -m rdarts_tf.export --run_dir=runs/s1_digits_darts_s2 --format=tflite
+python -m rdarts_tf.export --genotype=DARTS_V2 --format=png --out=cells
+"""
 
 import dataclasses
 import pathlib
-import sys
 
-from absl import flags, logging
+from absl import logging
 
+from rdarts_tf import registry
 from rdarts_tf.config import evaluate as evaluate_config
-from rdarts_tf.config import search as config_lib
+from rdarts_tf.config import flags
+from rdarts_tf.config.export import ExportConfig
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
 from rdarts_tf.runs import placing
@@ -18,27 +23,20 @@ _SUFFIX = {"savedmodel": "_savedmodel", "tflite": ".tflite", "onnx": ".onnx", "k
 _NUM_SAMPLES = 64
 
 
-def main(argv):
+def main(config, *, run_dir, overwrite):
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells each step of saving
+    run_dir = RunDir(run_dir) if run_dir else None
+    _check(config, run_dir)
     try:
-        if len(argv) > 1:
-            raise UserError(f"unexpected argument {argv[1]!r}; flags look like --run_dir=RUN")
-        config = config_lib.from_flags(config_lib.ExportConfig)
-        run_dir = RunDir(flags.FLAGS.run_dir) if flags.FLAGS.run_dir else None
-        _check(config, run_dir)
         if config.format in _DRAWINGS:
-            _draw(config, run_dir)
+            _draw(config, run_dir, overwrite=overwrite)
         elif config.what == "cell":
-            _export_cell(config, run_dir)
+            _export_cell(config, run_dir, overwrite=overwrite)
         else:
-            _export_network(config, run_dir)
-        return 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+            _export_network(config, run_dir, overwrite=overwrite)
     except OSError as error:
-        print(f"error: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+        raise UserError(f"cannot write {error.filename}: {error.strerror}") from error
+    return 0
 
 
 def _check(config, run_dir):
@@ -72,73 +70,68 @@ def _default_out(run_dir):
     return (run_dir.path if run_dir else pathlib.Path()) / "export"
 
 
-def _target(config, run_dir, name):
+def _target(config, run_dir, name, *, overwrite):
     """The path of an export; raises UserError where something is in its place."""
     path = _default_out(run_dir) / name
     if config.out:
         path = placing.target(pathlib.Path(config.out), name)
-    placing.check(path, overwrite=flags.FLAGS.overwrite)
+    placing.check(path, overwrite=overwrite)
     return path
 
 
-def _draw(config, run_dir):
+def _draw(config, run_dir, *, overwrite):
     """Every cell as a file of its own, in the folder --out."""
     from rdarts_tf.drawing import dot, plots
 
     genotype = _genotype(config, run_dir)
     files = {}
-    for cell_type, pairs in genotype.cells.items():
-        concat, title = genotype.concat[cell_type], f"{cell_type} cell"
-        sizes = {"num_inputs": 1, "ops_per_node": 1} if cell_type == "recurrent" else {}
+    for cell_type in genotype.cells:
+        title = f"{cell_type} cell"
         if config.format == "dot":
-            content = dot.to_dot(pairs, concat, title=title, **sizes).encode()
+            content = dot.to_dot(genotype, cell_type, title=title).encode()
         else:
-            figure = plots.draw_cell(pairs, concat, title=title, **sizes)
+            figure = plots.draw_cell(genotype, cell_type, title=title)
             content = plots.to_png(figure) if config.format == "png" else plots.to_svg(figure)
         files[f"{cell_type}_cell.{config.format}"] = content
     ours = run_dir is not None and not config.out
     folder = config.out or _default_out(run_dir)
-    write_files(folder, files, replace=ours or flags.FLAGS.overwrite)
+    write_files(folder, files, replace=ours or overwrite)
 
 
-def _export_cell(config, run_dir):
+def _export_cell(config, run_dir, *, overwrite):
     genotype = _genotype(config, run_dir)
-    path = _target(config, run_dir, f"{config.cell}_cell{_SUFFIX[config.format]}")
-    from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
-    from rdarts_tf.tasks.image_classification import networks
-
-    networks.check_genotype(genotype)
-    exporting.export_cell(
-        genotype,
-        config.cell,
-        path,
-        config.format,
-        channels=config.channels,
-        input_channels=config.input_channels,
-        overwrite=flags.FLAGS.overwrite,
+    path = _target(
+        config, run_dir, f"{config.cell}_cell{_SUFFIX[config.format]}", overwrite=overwrite
     )
+    from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
+
+    made = registry.load_task(evaluate_config.of_genotype(genotype).TASK, "export").cell(
+        genotype, config.cell, channels=config.channels, input_channels=config.input_channels
+    )
+    metadata = {"genotype": str(genotype), "cell": config.cell}
+    exporting.export_cell(made, path, config.format, metadata=metadata, overwrite=overwrite)
     print(path)
 
 
-def _export_network(config, run_dir):
+def _export_network(config, run_dir, *, overwrite):
     folder, result = _evaluation(config, run_dir, needed_for="a retrained network")
-    evaluated = evaluate_config.EvaluateConfig(**folder.read_json("config.json"))
+    evaluated = evaluate_config.of_evaluation(folder.read_json("config.json"))
     calibrated = config.quantize == "int8"
     name = f"{folder.path.name}{'_int8' if calibrated else ''}{_SUFFIX[config.format]}"
-    path = _target(config, run_dir, name)
+    path = _target(config, run_dir, name, overwrite=overwrite)
     record, arrays = folder.read_json("dataset.json"), _arrays(config, folder, result)
     from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
 
     dataset = _dataset(config, evaluated, record)
     samples = dataset.test.images[:_NUM_SAMPLES]
     found = exporting.export_network(
-        _served(evaluated, record, arrays),
+        registry.load_task(evaluated.TASK, "export").served(evaluated, record, arrays),
         path,
         config.format,
         input_type=config.input,
         samples=samples,
         calibration=dataset.train.images[: config.calibration_images] if calibrated else None,
-        overwrite=flags.FLAGS.overwrite,
+        overwrite=overwrite,
     )
     print(
         f"read back in a new process, {len(samples)} test images: largest difference "
@@ -146,23 +139,6 @@ def _export_network(config, run_dir):
         f"{100 * found.same_class:.1f} % same class"
     )
     print(path)
-
-
-def _served(evaluated, record, arrays):
-    """The serving.ServedNetwork of a checkpoint."""
-    from rdarts_tf.engine import evaluation_steps
-    from rdarts_tf.tasks.image_classification import serving
-
-    image_shape, names = record["image_shape"], record["class_names"]
-    net = evaluation_steps.trained_network(evaluated, image_shape, len(names), arrays=arrays)
-    return serving.ServedNetwork(
-        net,
-        image_shape=image_shape,
-        mean=record["mean"],
-        std=record["std"],
-        class_names=names,
-        name="served",
-    )
 
 
 def _evaluation(config, run_dir, *, needed_for):
@@ -206,5 +182,10 @@ def _dataset(config, evaluated, record):
     return dataset
 
 
+def run():
+    """The command; exits."""
+    flags.run(main, lambda _: ExportConfig)
+
+
 if __name__ == "__main__":
-    config_lib.run(main, config_lib.ExportConfig)
+    run()

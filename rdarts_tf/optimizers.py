@@ -34,6 +34,29 @@ def sgd(w, m, g, *, learning_rate, momentum, weight_decay):
     return [w_ - learning_rate * m_ for w_, m_ in zip(w, m, strict=True)], m
 
 
+def momentum_sgd(momentum):
+    """`sgd` as the update of a `tasks.base.Recipe` with the slot "momentum".
+
+    The rates "learning_rate" and "weight_decay" are scalars of any float type.
+    """
+
+    def update(w, slots, g, rates):
+        learning_rate, weight_decay = (
+            tf.cast(rates[name], w[0].dtype) for name in ("learning_rate", "weight_decay")
+        )
+        w, m = sgd(
+            w,
+            slots["momentum"],
+            g,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+        )
+        return w, {"momentum": m}
+
+    return update
+
+
 def adam(w, m, v, g, *, step, learning_rate, beta_1, beta_2, weight_decay, epsilon=1e-8):
     """Adam (Kingma & Ba 2015, sec. 2, the form with a corrected step size) with coupled L2.
 

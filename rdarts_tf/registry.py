@@ -123,6 +123,21 @@ def _check_place(name):
             )
 
 
+def load_task(name, part):
+    """Imports a module of a task.
+
+    Args:
+        name: of a folder of `tasks`, or the dotted path of such a package; a space that is trusted
+            names it.
+        part: "options" or "task", see `tasks.base`.
+    Raises:
+        UserError: no such task.
+    """
+    trust(name)
+    module, _, _ = load("tasks", name)
+    return importlib.import_module(f"{module.__name__}.{part}")
+
+
 def split(arguments, spec):
     """Splits at commas outside brackets and quoted strings; `spec` is what errors show.
 

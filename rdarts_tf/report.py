@@ -1,4 +1,7 @@
-"""One page about runs: python -m rdarts_tf.report RUNS... --out=DIR.
+"""Writes one page about runs.
+
+    python -m rdarts_tf.report runs --out=page
+    python -m rdarts_tf.report runs/s1_digits_darts_s2
 
 RUNS are run directories, folders that hold some, or the authors' CSV of eigenvalue trajectories. Writes
 report.md, its pictures beside it, and report.html, which holds them. No TensorFlow.
@@ -6,10 +9,11 @@ report.md, its pictures beside it, and report.html, which holds them. No TensorF
 
 import dataclasses
 import pathlib
-import sys
 
 from rdarts_tf.analysis import trajectory
-from rdarts_tf.config import search as config_lib
+from rdarts_tf.config import flags
+from rdarts_tf.config.report import ReportConfig
+from rdarts_tf.config.search import SearchConfig, of_space
 from rdarts_tf.errors import UserError
 from rdarts_tf.reporting import errors, page, tables
 from rdarts_tf.runs import record_reading
@@ -18,22 +22,17 @@ from rdarts_tf.runs.run_dir import write_files
 TITLE = "Report of architecture searches"
 
 
-def main(argv):
-    try:
-        config, paths = config_lib.from_flags(config_lib.ReportConfig), argv[1:]
-        if not paths:
-            raise UserError(
-                "nothing to report; give run directories, folders that hold some, or CSV files"
-            )
-        records, recorded = _read(paths)
-        alone = len(records) == 1 and not recorded
-        folder = config.out or (records[0].path if alone else pathlib.Path()) / "report"
-        files = page_files(list(blocks(records, recorded)))
-        write_files(folder, files, replace=config.overwrite or (alone and not config.out))
-        return 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def main(config, paths):
+    if not paths:
+        raise UserError(
+            "nothing to report; give run directories, folders that hold some, or CSV files"
+        )
+    records, recorded = _read(paths)
+    alone = len(records) == 1 and not recorded
+    folder = config.out or (records[0].path if alone else pathlib.Path()) / "report"
+    files = page_files(list(blocks(records, recorded)))
+    write_files(folder, files, replace=config.overwrite or (alone and not config.out))
+    return 0
 
 
 def blocks(records, recorded):
@@ -45,8 +44,8 @@ def blocks(records, recorded):
     """
     from rdarts_tf.reporting import figures  # not earlier: matplotlib takes a second to load
 
-    defaults = dataclasses.asdict(config_lib.SearchConfig())
-    authors = config_lib.SearchConfig(method="darts_es").make_method()
+    defaults = dataclasses.asdict(of_space("s1")())  # the paper's tables are of images
+    authors = SearchConfig(method="darts_es").make_method()
     yield from tables.runs(records)
     yield from errors.errors(records, defaults)
     yield from tables.selections(records)
@@ -74,5 +73,10 @@ def _read(paths):
     return records, [each for file in files for each in trajectory.read_csv(file)]
 
 
+def run():
+    """The command; exits."""
+    flags.run(main, lambda _: ReportConfig, in_run_dir=False)
+
+
 if __name__ == "__main__":
-    config_lib.run(main, config_lib.ReportConfig, in_run_dir=False)
+    run()

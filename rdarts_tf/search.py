@@ -1,29 +1,26 @@
-"""Searches an architecture: python -m rdarts_tf.search --space=s1 --dataset=cifar100."""
+"""Searches an architecture.
+
+python -m rdarts_tf.search --space=s1 --dataset=cifar100
+python -m rdarts_tf.search --flagfile=flags/quickstart.cfg
+"""
 
 import sys
 
-from absl import flags
-
-from rdarts_tf.config import search as config_lib
+from rdarts_tf.config import base, flags
+from rdarts_tf.config import search as search_config
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs.run_dir import RunDir
 
 
-def main(argv):
-    try:
-        if len(argv) > 1:
-            raise UserError(f"unexpected argument {argv[1]!r}; flags look like --space=s1")
-        config = config_lib.check(config_lib.from_flags(config_lib.SearchConfig))
-        run_dir = RunDir(flags.FLAGS.run_dir or config.default_run_dir())
-        run_dir.check_ours("search", overwrite=flags.FLAGS.overwrite)
-        if not flags.FLAGS.overwrite and _is_finished(config, run_dir):
-            print(f"{run_dir.path} is finished; --overwrite starts anew")
-            _report(run_dir)
-            return 0
-        return _search(config, run_dir, overwrite=flags.FLAGS.overwrite)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def main(config, *, run_dir, overwrite):
+    search_config.check(config)
+    run_dir = RunDir(run_dir or config.default_run_dir())
+    run_dir.check_ours("search", overwrite=overwrite)
+    if not overwrite and _is_finished(config, run_dir):
+        print(f"{run_dir.path} is finished; --overwrite starts anew")
+        _report(run_dir)
+        return 0
+    return _search(config, run_dir, overwrite=overwrite)
 
 
 def _is_finished(config, run_dir):
@@ -31,7 +28,7 @@ def _is_finished(config, run_dir):
     recorded = run_dir.read_json("config.json")
     if recorded is None:
         return False
-    if differing := config_lib.differences(config, recorded):
+    if differing := base.differences(config, recorded):
         raise UserError(
             f"{run_dir.path} holds a run with other flags: {', '.join(differing)}; choose another "
             "--run_dir, or --overwrite"
@@ -45,7 +42,8 @@ def _search(config, run_dir, *, overwrite):
     from rdarts_tf.runs import executor
 
     run_dir.create()
-    run = selection_run.SelectionRun if config_lib.pieces(config) else path_search.make_run
+    selects = search_config.pieces(config)
+    run = selection_run.SelectionRun if selects else path_search.make_run
     try:
         run(config, run_dir).run(overwrite=overwrite)
     except (epochs.Interrupted, executor.Stopped) as stopped:
@@ -65,5 +63,10 @@ def _report(run_dir):
     print(f"next:        python -m rdarts_tf.evaluate --run_dir={run_dir.path}")
 
 
+def run():
+    """The command; exits."""
+    flags.run(main, search_config.of_given)
+
+
 if __name__ == "__main__":
-    config_lib.run(main, config_lib.SearchConfig)
+    run()

@@ -1,4 +1,7 @@
-"""Runs many searches: python -m rdarts_tf.sweep --space=s1,s2 --seeds=1,2,3 -- --epochs=20.
+"""Runs many searches.
+
+    python -m rdarts_tf.sweep --space=s1,s2 --seeds=1,2,3 -- --epochs=20
+    python -m rdarts_tf.sweep --space=s5 --dataset=digits --exhaustive -- --epochs=30
 
 What follows -- goes to each search. --exhaustive trains all architectures of a space instead; then it
 goes to python -m rdarts_tf.evaluate.
@@ -9,26 +12,27 @@ import pathlib
 import shlex
 import sys
 
+import numpy as np
+
+from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
-from rdarts_tf.config import search as config_lib
+from rdarts_tf.config import search as search_config
 from rdarts_tf.config import sweep as sweep_config
 from rdarts_tf.errors import UserError
+from rdarts_tf.genotypes import genotype
 from rdarts_tf.runs import executor
 from rdarts_tf.runs.exhaustive import Exhaustive
 from rdarts_tf.runs.run_dir import RunDir
 
 
-def main(argv):
+def main(config, arguments):
     try:
-        config = sweep_config.check(config_lib.from_flags(sweep_config.SweepConfig), argv[1:])
+        sweep_config.check(config, arguments)
         if config.exhaustive:
-            return _train_all(config, argv[1:])
-        tasks = [_task(flags, config) for flags in sweep_config.searches(config, argv[1:])]
+            return _train_all(config, arguments)
+        tasks = [_task(each, config) for each in sweep_config.searches(config, arguments)]
         _check_directories(tasks)
         return _run(tasks, config)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except executor.Stopped as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
@@ -52,26 +56,26 @@ def _train_all(config, common):
     return 0
 
 
-def _task(flags, config):
+def _task(arguments, config):
     """The executor.Task of a search and, with --evaluate, of the retraining of its cells.
 
     Args:
-        flags: of the search.
+        arguments: flags of the search.
     Raises:
         UserError: it cannot be, or its directory holds another run.
     """
-    searched, own = config_lib.parse(config_lib.SearchConfig, flags)
-    config_lib.check(searched)
+    searched, own = flags.parse(search_config.of_given, arguments)
+    search_config.check(searched)
     _refuse_overwrite(own)
     folder = pathlib.Path(own["run_dir"] or searched.default_run_dir(config.out))
     RunDir(folder).check_ours("search")
     recorded = RunDir(folder).read_json("config.json")
-    if recorded and (differing := config_lib.differences(searched, recorded)):
+    if recorded and (differing := base.differences(searched, recorded)):
         raise UserError(
             f"{folder} holds a run with other flags: {', '.join(differing)}; choose another --out"
         )
     where = () if own["run_dir"] else (f"--run_dir={folder}",)
-    commands = [("-m", "rdarts_tf.search", *flags, *where)]
+    commands = [("-m", "rdarts_tf.search", *arguments, *where)]
     if config.evaluate:
         arguments = _checked_evaluation(config, searched)
         commands.append(("-m", "rdarts_tf.evaluate", *arguments, f"--run_dir={folder}"))
@@ -80,15 +84,17 @@ def _task(flags, config):
 
 def _checked_evaluation(config, searched):
     """The flags of an evaluation, checked with a cell in place of the one to be found."""
-    arguments = config.evaluate_arguments()
-    given, own = config_lib.parse(evaluate_config.EvaluateConfig, arguments)
+    arguments, space = config.evaluate_arguments(), searched.make_space()
+    given, own = flags.parse(lambda _: evaluate_config.of_space(space), arguments)
     _refuse_overwrite(own)
     if given.genotype or own["run_dir"]:
         raise UserError("--evaluate retrains what is found; leave --genotype and --run_dir out")
     dataset = given.dataset or searched.dataset
-    evaluate_config.resolve(dataclasses.replace(given, genotype="DARTS_V2", dataset=dataset), None)
-    own = () if given.dataset else (f"--dataset={dataset}",)  # of a record it might not be trusted
-    return [*arguments, *own]
+    own_dataset = () if given.dataset else (f"--dataset={dataset}",)  # of a record not trusted
+    some = genotype.derive(space, {t: np.zeros(c.alpha_shape) for t, c in space.cells.items()})
+    given = dataclasses.replace(given, genotype=str(some), dataset=dataset)
+    evaluate_config.resolve(given, None)
+    return [*arguments, *own_dataset]
 
 
 def _refuse_overwrite(own):
@@ -127,5 +133,10 @@ def _run(tasks, config):
     return int(any(codes.values()))
 
 
+def run():
+    """The command; exits."""
+    flags.run(main, lambda _: sweep_config.SweepConfig, in_run_dir=False)
+
+
 if __name__ == "__main__":
-    config_lib.run(main, sweep_config.SweepConfig, in_run_dir=False)
+    run()

@@ -8,8 +8,8 @@ import dataclasses
 from rdarts_tf.analysis import csv_table
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import darts_es
+from rdarts_tf.methods.tracker import LAMBDA_MAX
 
-LAMBDA_MAX = "curvature/lambda_max"
 RUN_COLUMNS = ("space", "dataset", "drop_path", "l2", "seed", "job")  # what tells runs apart
 _DEFAULT_L2 = 3e-4
 

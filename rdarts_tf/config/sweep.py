@@ -5,7 +5,7 @@ import pathlib
 import shlex
 
 from rdarts_tf import registry
-from rdarts_tf.config.search import ConfigError, ExecutorConfig, argv, option
+from rdarts_tf.config.base import ConfigError, ExecutorConfig, argv, option
 
 GRID = {"space": "space", "dataset": "dataset", "method": "method", "seeds": "seed"}
 
@@ -14,22 +14,28 @@ GRID = {"space": "space", "dataset": "dataset", "method": "method", "seeds": "se
 class SweepConfig(ExecutorConfig):
     """Which runs there are and where; what follows -- on the command line goes to each of them."""
 
+    READS_RECORDS = False
+
     # The grid; a comma inside brackets does not separate.
-    space: str | None = option(None, "search spaces, separated by commas")
-    dataset: str | None = option(None, "data sets, separated by commas")
-    method: str | None = option(None, "search methods, separated by commas")
-    seeds: str | None = option(None, "separated by commas")
+    space: str | None = option("what", None, "search spaces, separated by commas")
+    dataset: str | None = option("what", None, "data sets, separated by commas")
+    method: str | None = option("what", None, "search methods, separated by commas")
+    seeds: str | None = option("what", None, "separated by commas")
     # Instead of it.
     list: str | None = option(
-        None, "file with the flags of a search in each line; # begins a comment"
+        "what", None, "file with the flags of a search in each line; # begins a comment"
     )
     exhaustive: bool = option(
-        False, "train every architecture of --space=s5 and write a table of their test errors"
+        "what",
+        False,
+        "train every architecture of --space=s5 and write a table of their test errors",
     )
-    out: str = option("runs", "folder of the run directories")
-    evaluate: bool = option(False, "retrain the cells that each search finds")
-    evaluate_flags: str | None = option(None, "of --evaluate, such as '--epochs=10 --layers=3'")
-    dry_run: bool = option(False, "print the commands and do nothing")
+    evaluate: bool = option("what", False, "retrain the cells that each search finds")
+    evaluate_flags: str | None = option(
+        "what", None, "of --evaluate, such as '--epochs=10 --layers=3'"
+    )
+    dry_run: bool = option("what", False, "print the commands and do nothing")
+    out: str = option("run directory", "runs", "folder of the run directories")
 
     def values(self, name):
         """The values of a dimension of the grid; (None,) where it is not given.

@@ -12,7 +12,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.tasks.image_classification import data
+from rdarts_tf.tasks.image_classification import augment, data
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _TEST_FOLDERS = ("test", "val", "validation")
@@ -116,7 +116,7 @@ def _read(files, root, *, size, channels):
     def read(file):
         with tf.device("CPU:0"):  # holds for one thread only
             image = _with_channels(_decode(file), channels)
-            return (image if size is None else data.resize(image, size)).numpy()
+            return (image if size is None else augment.resize(image, size)).numpy()
 
     height, width = read(files[0]).shape[:2]
     images = np.empty((len(files), height, width, channels), np.uint8)

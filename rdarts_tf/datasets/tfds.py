@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from rdarts_tf.tasks.image_classification import data
+from rdarts_tf.tasks.image_classification import augment, data
 
 _READ_BATCH = 1024
 _TIMEOUT_SECONDS = 8
@@ -162,7 +162,7 @@ def _read_split(name, split, *, data_dir, size):
     stream = tfds.load(name, split=split, data_dir=data_dir, shuffle_files=False, download=False)
 
     def select(example):
-        image = example["image"] if size is None else data.resize(example["image"], size)
+        image = example["image"] if size is None else augment.resize(example["image"], size)
         return image, example["label"]
 
     stream = stream.map(select, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

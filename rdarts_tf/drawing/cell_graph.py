@@ -67,23 +67,24 @@ class _Slot:
         self.before, self.after = [], []
 
 
-def cell_graph(pairs, concat, *, num_inputs=2, ops_per_node=2):
+def cell_graph(genotype, cell_type):
     """Boxes and edges of one cell.
 
     Args:
-        pairs: ((op, state), ...), ops_per_node of them for each intermediate node, in node order.
-            State s < num_inputs is an input, state num_inputs + i is intermediate node i.
-        concat: states that the output concatenates (averages, in a recurrent cell).
-        num_inputs: 2 for c_{k-2}, c_{k-1}; 1 for a recurrent cell: state 0 mixes x_t, h_{t-1}.
-        ops_per_node: operations entering each node.
+        genotype: genotypes.genotype.Genotype.
+        cell_type: of the cell. The first states are inputs: c_{k-2}, c_{k-1}; in an upsampling cell also
+            the previous prediction and the encoder's; in a recurrent cell one, which mixes x_t and
+            h_{t-1}.
     Returns:
         CellGraph; edges in the order of pairs, then those without an operation.
     Raises:
         ValueError: the pairs do not form a cell.
     """
-    _check(pairs, concat, num_inputs, ops_per_node)
-    labels, kinds = _boxes(len(pairs) // ops_per_node, num_inputs)
-    links = _links(pairs, concat, num_inputs, ops_per_node, output=len(labels) - 1)
+    pairs, concat = genotype.cells[cell_type], genotype.concat[cell_type]
+    (num_inputs, sizes), targets = genotype.layout(cell_type), genotype.targets(cell_type)
+    _check(pairs, targets, concat, num_inputs, len(sizes))
+    labels, kinds = _boxes(len(sizes), num_inputs)
+    links = _links(pairs, targets, concat, num_inputs, output=len(labels) - 1)
     slots, chains = _slots(len(labels), links)
     columns = _ordered_columns(slots)
     _place_rows(slots, columns)
@@ -103,23 +104,18 @@ def state_labels(num_nodes, num_inputs=2):
     """Names of states 0 .. num_inputs + num_nodes - 1, e.g. c_{k-2}, c_{k-1}, 0, 1, 2, 3."""
     if num_inputs == 1:
         return [str(state) for state in range(num_nodes + 1)]
-    inputs = [f"c_{{k-{back}}}" for back in range(num_inputs, 0, -1)]
+    inputs = ["c_{k-2}", "c_{k-1}", "d", "c_{skip}"][:num_inputs]
     return inputs + [str(node) for node in range(num_nodes)]
 
 
-def _check(pairs, concat, num_inputs, ops_per_node):
-    if not pairs or len(pairs) % ops_per_node:
-        raise ValueError(
-            f"{len(pairs)} operations; a cell has {ops_per_node} for each of its nodes"
-        )
-    for index, (op, state) in enumerate(pairs):
-        node = index // ops_per_node
+def _check(pairs, targets, concat, num_inputs, num_nodes):
+    for node, (op, state) in zip(targets, pairs, strict=True):
         if not 0 <= state < num_inputs + node:
             raise ValueError(
                 f"node {node} takes {op!r} from state {state}; "
                 f"its states are 0 to {num_inputs + node - 1}"
             )
-    num_states = num_inputs + len(pairs) // ops_per_node
+    num_states = num_inputs + num_nodes
     for state in concat:
         if not 0 <= state < num_states:
             raise ValueError(f"the output takes state {state}; states are 0 to {num_states - 1}")
@@ -134,12 +130,12 @@ def _boxes(num_nodes, num_inputs):
     return [*states, "c_{k}"], ["input"] * num_inputs + ["node"] * num_nodes + ["output"]
 
 
-def _links(pairs, concat, num_inputs, ops_per_node, *, output):
+def _links(pairs, targets, concat, num_inputs, *, output):
     """(source box, target box, op) of every edge."""
     first = 2 if num_inputs == 1 else 0  # boxes x_t and h_{t-1} come before state 0
     links = [
-        (first + state, first + num_inputs + index // ops_per_node, op)
-        for index, (op, state) in enumerate(pairs)
+        (first + state, first + num_inputs + node, op)
+        for node, (op, state) in zip(targets, pairs, strict=True)
     ]
     links += [(first + state, output, "") for state in concat]
     return links + [(box, first, "") for box in range(first)]

@@ -5,14 +5,14 @@ from rdarts_tf.drawing import cell_graph
 _COLORS = {"input": "#b4eeb4", "node": "#add8e6", "output": "#eee8aa"}  # as in the DARTS paper
 
 
-def to_dot(pairs, concat, *, title, num_inputs=2, ops_per_node=2):
+def to_dot(genotype, cell_type, *, title):
     """The DOT text of a cell.
 
     Args:
-        pairs, concat, num_inputs, ops_per_node: see `cell_graph.cell_graph`.
+        genotype, cell_type: see `cell_graph.cell_graph`.
         title: name of the graph.
     """
-    graph = cell_graph.cell_graph(pairs, concat, num_inputs=num_inputs, ops_per_node=ops_per_node)
+    graph = cell_graph.cell_graph(genotype, cell_type)
     lines = [
         f'digraph "{title}" {{',
         "  rankdir=LR;",

@@ -26,16 +26,16 @@ OFFLINE_STOP = STOP | {"markerfacecolor": "white", "markeredgewidth": 2}
 ROLLBACK = {"linestyle": ":", "linewidth": 1.4}
 
 
-def draw_cell(pairs, concat, *, title, num_inputs=2, ops_per_node=2):
+def draw_cell(genotype, cell_type, *, title):
     """Figure of one cell, left to right, each edge labelled with its operation.
 
     Args:
-        pairs: ((op, state), ...) and the rest: see `cell_graph.cell_graph`.
+        genotype, cell_type: see `cell_graph.cell_graph`.
         title: text above the cell.
     Returns:
         matplotlib Figure.
     """
-    graph = cell_graph.cell_graph(pairs, concat, num_inputs=num_inputs, ops_per_node=ops_per_node)
+    graph = cell_graph.cell_graph(genotype, cell_type)
     figure = Figure(figsize=(graph.width, graph.height + TITLE_HEIGHT), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, graph.width))
     axes.set_ylim(0, graph.height + TITLE_HEIGHT)

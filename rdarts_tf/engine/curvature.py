@@ -47,7 +47,7 @@ class Curvature:
     """Measures H of a search; the eigenvector found is where the next measurement starts.
 
     Args:
-        search: training.Search.
+        search: search_steps.Search.
         eigensolver: "power", "lanczos" or "full".
         tolerance: relative; of power iteration for the residual, of Lanczos for the value.
     """
@@ -58,19 +58,19 @@ class Curvature:
         with search.strategy.scope():
             self.vector = tf.Variable(tf.zeros(self.n, search.alpha_dtype), trainable=False)
 
-    def measure(self, batches, *, epoch, drop_path_prob):
-        """Measured on a list of (images, labels), global batches of one size.
+    def measure(self, batches, *, epoch, rates):
+        """Measured on a list of global batches of one size.
 
         Args:
             epoch: whose random draws are made.
-            drop_path_prob: of the epoch, float.
+            rates: {name: float} of the epoch.
         Raises:
             LookupError: an operation has no second derivative.
         """
         start = time.monotonic()
-        images, labels = (tf.stack(part) for part in zip(*batches, strict=True))
-        rate = tf.constant(drop_path_prob, tf.float32)
-        pair, H, spectrum = self._solve(images, labels, tf.constant(epoch), rate)
+        batches_in_one = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
+        rates = {name: tf.constant(rate, tf.float32) for name, rate in rates.items()}
+        pair, H, spectrum = self._solve(batches_in_one, tf.constant(epoch), rates)
         if np.isfinite(pair.value):
             self.vector.assign(pair.vector)
         return Measured(
@@ -84,9 +84,9 @@ class Curvature:
         )
 
     @tf.function(autograph=False)
-    def _solve(self, images, labels, epoch, drop_path_prob):
+    def _solve(self, batches, epoch, rates):
         """(EigenPair, H or None, spectrum or None)."""
-        matvec = self._operator(images, labels, epoch, drop_path_prob)
+        matvec = self._operator(batches, epoch, rates)
         if self.eigensolver == "full":
             return self._full(hessian.full_hessian(matvec, self.n, dtype=self.vector.dtype))
         fresh = tf.random.stateless_normal(
@@ -107,25 +107,29 @@ class Curvature:
         residual = tf.norm(tf.linalg.matvec(H, v) - value * v)
         return hessian.EigenPair(value, v, residual, tf.constant(self.n)), H, values
 
-    def _operator(self, images, labels, epoch, drop_path_prob):
+    def _operator(self, batches, epoch, rates):
         """v -> H v. On one device and batch the passes that do not depend on v are run once."""
-        search, num_batches = self.search, images.shape[0]
+        search, num_batches = self.search, tf.nest.flatten(batches)[0].shape[0]
 
-        def loss(images, labels, index):
-            key = search.key(epoch, index, CURVATURE)
-            of_w = search.loss((images, labels), key, drop_path_prob=drop_path_prob)
-            w, alpha = search.parameters()
-            return lambda alpha: of_w(w, alpha), alpha
+        def batch_of(index):
+            return tf.nest.map_structure(lambda part: part[index], batches)
+
+        def loss(batch, index):
+            of_w = search.loss(batch, search.key(epoch, index, CURVATURE), rates=rates)
+            w = search.weights()
+            return lambda alpha: of_w(w, alpha), search.alpha()
 
         if search.strategy.num_replicas_in_sync == num_batches == 1:
-            return hessian.hessian_operator(*loss(images[0], labels[0], 0))
+            return hessian.hessian_operator(*loss(batch_of(0), 0))
 
-        def product(v, *batch):
-            return hessian.hessian_vector_product(*loss(*batch), v, all_mean=distribution.all_mean)
+        def product(v, batch, index):
+            of_alpha, alpha = loss(batch, index)
+            return hessian.hessian_vector_product(
+                of_alpha, alpha, v, all_mean=distribution.all_mean
+            )
 
         def add(index, total, v):
-            batch = (images[index], labels[index], index)
-            hv = search.first(search.strategy.run(product, args=(v, *batch)))
+            hv = search.first(search.strategy.run(product, args=(v, batch_of(index), index)))
             return index + 1, total + hv, v
 
         def matvec(v):

@@ -3,8 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.tasks.image_classification import metrics
-
 
 def discrete_weights(space, genotype):
     """Edge weights of a genotype: 1 for its operations, 0 for all others.
@@ -15,56 +13,69 @@ def discrete_weights(space, genotype):
         {cell type: float32 [num_edges, num_ops]}.
     Differs from: the authors let `none` win an edge here, unlike in the genotype.
     """
-    weights = {t: np.zeros(space.alpha_shape(t), np.float32) for t in space.cell_types}
+    weights = {t: np.zeros(cell.alpha_shape, np.float32) for t, cell in space.cells.items()}
     for cell_type, pairs in genotype.cells.items():
-        for index, (name, state) in enumerate(pairs):
-            edge = space.edges.index((index // 2, state))
-            op = space.primitives[cell_type][edge].index(name)
+        cell = space.cell(cell_type)
+        for node, (name, state) in zip(genotype.targets(cell_type), pairs, strict=True):
+            edge = cell.edges.index((node, state))
+            op = cell.primitives[edge].index(name)
             weights[cell_type][edge, op] = 1.0
     return weights
 
 
-def score(net, batches, edge_weights, *, batch_statistics):
-    """(mean loss, accuracy) of a Supernet; nothing of it is moved.
+def score(problem, net, batches, edge_weights, *, batch_statistics):
+    """{metric: number} of a one-shot model; nothing of it is moved.
 
     Args:
-        net: built Supernet.
-        batches: tf.data.Dataset of (images, labels).
+        problem: tasks.base.Problem of the search.
+        net: its built network.
+        batches: tf.data.Dataset of one pass.
         edge_weights: {cell type: [num_edges, num_ops]}, taken as they are.
         batch_statistics: normalise with the statistics of each batch, not with the moving ones.
     """
     edge_weights = {t: tf.constant(p, tf.float32) for t, p in edge_weights.items()}
     w = [v.value for v in net.trainable_variables]
     state = [v.value for v in net.non_trainable_variables]
+    carry = [tf.zeros(shape) for shape in problem.carries.get("score", ())]
+
+    def call(*inputs, **kwargs):
+        outputs, _ = net.stateless_call(w, state, *inputs, training=batch_statistics, **kwargs)
+        return outputs
 
     @tf.function(autograph=False)
-    def sums(images, labels, seed):
-        logits, _ = net.stateless_call(
-            w, state, images, edge_weights=edge_weights, seed=seed, training=batch_statistics
+    def step(batch, carry, seed):
+        found = problem.loss(
+            call,
+            batch,
+            carry,
+            rates={},
+            seed=seed,
+            training=False,
+            edge_weights=edge_weights,
+            sampled=False,
         )
-        loss = tf.reduce_sum(metrics.cross_entropy(logits, labels))
-        return loss, tf.reduce_sum(metrics.correct(logits, labels)), tf.size(labels)
+        return problem.sums(found.outputs, batch), found.carry
 
-    steps = [
-        [float(x) for x in sums(images, labels, tf.constant([0, step]))]
-        for step, (images, labels) in enumerate(batches)
-    ]
-    loss, correct, count = np.sum(steps, axis=0)
-    return loss / count, correct / count
+    steps = []
+    for number, batch in enumerate(batches):
+        sums, carry = step(batch, carry, tf.constant([0, number]))
+        steps.append([float(x) for x in sums])
+    return problem.metrics(np.sum(steps, axis=0))
 
 
-def row(net, batches, space, *, edge_weights, genotype):
-    """Loss and accuracy at the architecture and at its discrete version, in both modes of BatchNorm.
+def row(problem, net, batches, space, *, edge_weights, genotype):
+    """Metrics at the architecture and at its discrete version, in both modes of BatchNorm.
 
     Returns:
-        {"running/accuracy_drop": ..., ...}: keys mode/quantity, the modes being running and batch.
+        {"running/accuracy_drop": ..., ...}: keys mode/quantity, the modes being running and batch; a
+        drop is how much worse the last metric gets.
     """
-    found = {}
+    found, metric = {}, problem.METRICS[-1]
     discrete = discrete_weights(space, genotype)
     for mode, batch_statistics in (("running", False), ("batch", True)):
         for name, weights in (("alpha", edge_weights), ("discrete", discrete)):
-            loss, accuracy = score(net, batches, weights, batch_statistics=batch_statistics)
-            found |= {f"{mode}/loss_{name}": loss, f"{mode}/accuracy_{name}": accuracy}
-        drop = found[f"{mode}/accuracy_alpha"] - found[f"{mode}/accuracy_discrete"]
-        found[f"{mode}/accuracy_drop"] = drop
+            scored = score(problem, net, batches, weights, batch_statistics=batch_statistics)
+            found |= {f"{mode}/{key}_{name}": value for key, value in scored.items()}
+        drop = found[f"{mode}/{metric.name}_alpha"] - found[f"{mode}/{metric.name}_discrete"]
+        found[f"{mode}/{metric.name}_drop"] = metric.better * drop
     return found

@@ -45,16 +45,22 @@ def local_part(batch):
     size of the batch, and the pipeline knows nothing of the strategy.
 
     Args:
-        batch: tuple of tensors [B, ...].
+        batch: tuple or list of tensors [B, ...].
     Returns:
-        tuple of [b, ...], the b of all replicas sum to B.
+        the same of [b, ...], the b of all replicas sum to B.
     """
     replica = tf.distribute.get_replica_context()
     n = replica.num_replicas_in_sync
     if n == 1:
         return batch
     i = replica.replica_id_in_sync_group
-    return tuple(x[tf.shape(x)[0] * i // n : tf.shape(x)[0] * (i + 1) // n] for x in batch)
+    return type(batch)(x[tf.shape(x)[0] * i // n : tf.shape(x)[0] * (i + 1) // n] for x in batch)
+
+
+def whole(part):
+    """The inverse of `local_part` for one tensor; call it in replica context."""
+    replica = tf.distribute.get_replica_context()
+    return part if replica.num_replicas_in_sync == 1 else replica.all_gather(part, axis=0)
 
 
 def all_mean(tensors):

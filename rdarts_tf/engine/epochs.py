@@ -24,7 +24,7 @@ class Diverged(Exception):
 
 
 class EpochRun:
-    """A training in its run directory.
+    """A training of a tasks.base.Problem in its run directory.
 
     A subclass builds the trainer, calls `_resume` once that is done, and within
     `Stop.on_signals() as self.stop` trains and scores by `_blocks`.
@@ -33,7 +33,7 @@ class EpochRun:
         config: with `epochs` and `keep_checkpoints`.
         run_dir: run_dir.RunDir.
         say: called with each line for the user.
-        trainer: weight_training.WeightTraining.
+        trainer: weight_steps.WeightTraining.
         num_steps: of the present epoch.
         epoch, first_step: what comes next.
     """
@@ -49,7 +49,7 @@ class EpochRun:
         Args:
             run: (first, last) -> (first step not run, loss of the last one), int32 tensors.
         Returns:
-            (mean loss, accuracy) over the whole epoch.
+            {metric: number} over the whole epoch.
         Raises:
             Interrupted, Diverged.
         """
@@ -60,12 +60,12 @@ class EpochRun:
                 raise Diverged(self._divergence(int(step) - 1))
 
         if self.first_step == 0:
-            self.trainer.reset_totals()
+            self.trainer.reset("train", "valid")
         self._blocks(f"epoch {self.epoch + 1}/{self.num_epochs}", block, self.first_step)
-        return self.trainer.mean_totals()
+        return self.trainer.metrics()
 
     def _score(self, batches, *, label, num_steps):
-        """(mean loss, accuracy) of the network on batches of (images, labels).
+        """{metric: number} of the network on a pass over batches.
 
         Raises:
             Interrupted: to be scored again as a whole.
@@ -81,7 +81,7 @@ class EpochRun:
         """`_blocks` that score; the totals of training stay, in checkpoints, too.
 
         Returns:
-            (mean loss, accuracy) of what `block` has counted.
+            {metric: number} of what `block` has counted.
         """
         totals = [v.numpy() for v in self.trainer.totals]
 
@@ -89,10 +89,10 @@ class EpochRun:
             for variable, value in zip(self.trainer.totals, totals, strict=True):
                 variable.assign(value)
 
-        self.trainer.reset_totals()
+        self.trainer.reset("score")
         try:
             self._blocks(label, block, first, num_steps=num_steps, before=restore)
-            return self.trainer.mean_totals()
+            return self.trainer.metrics()
         finally:
             restore()
 
@@ -107,8 +107,7 @@ class EpochRun:
                 start = time.monotonic()
                 last = min(step + size, num_steps)
                 block(tf.constant(step), tf.constant(last))
-                loss, accuracy = self.trainer.mean_totals()
-                progress.advance(last - step, loss=loss, accuracy=accuracy)
+                progress.advance(last - step, self.trainer.metrics())
                 seconds = max(time.monotonic() - start, 1e-3)
                 size = max(1, min(4 * size, int((last - step) * _BLOCK_SECONDS / seconds)))
                 step = last

@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from rdarts_tf.errors import UserError
-from rdarts_tf.layers.derived_cell import DerivedCell
 from rdarts_tf.runs import placing
 
 # Largest difference between the file's outputs and ours, relative to the largest logit, at least 1.
@@ -23,9 +22,10 @@ _DTYPES = {"uint8": tf.uint8, "float32": tf.float32}
 
 # Runs without this package but for a .keras file, whose layers it defines.
 _RELOAD = """
+import importlib
 import sys
 import numpy as np
-kind, path, samples, out = sys.argv[1:]
+kind, path, samples, out, module = sys.argv[1:]
 images = np.load(samples)
 if kind == "onnx":
     import onnxruntime
@@ -40,8 +40,7 @@ else:
         outputs = tf.saved_model.load(path).signatures["serve"](images=tf.constant(images))
     else:
         import keras
-        import rdarts_tf.tasks.image_classification.serving
-        import rdarts_tf.tasks.image_classification.networks
+        importlib.import_module(module)
         outputs = keras.models.load_model(path)(images)
 assert kind == "keras" or "rdarts_tf" not in sys.modules
 np.savez(out, **{name: np.asarray(value) for name, value in outputs.items()})
@@ -143,7 +142,7 @@ def export_network(model, path, kind, *, input_type, samples, calibration=None, 
     """Writes the model, reads it back in a fresh process, and moves it to `path` if it answers alike.
 
     Args:
-        model: serving.ServedNetwork.
+        model: ServedNetwork of a task.
         path: of the file, for SavedModel of the folder.
         kind: a key of WRITERS.
         input_type: "uint8" or "float32".
@@ -164,7 +163,10 @@ def export_network(model, path, kind, *, input_type, samples, calibration=None, 
         folder = pathlib.Path(folder)
         written, images = folder / path.name, as_input(samples)
         WRITERS[kind](model, written, input_type=input_type, **options)
-        found = _compare(model(tf.constant(images)), _reloaded(kind, written, images, folder))
+        found = _compare(
+            model(tf.constant(images)),
+            _reloaded(kind, written, images, folder, type(model).__module__),
+        )
         worst = max(found.logits / found.scale, found.probabilities)
         if calibration is None and not worst <= TOLERANCE[kind]:
             raise UserError(
@@ -183,41 +185,36 @@ def _compare(ours, theirs):
     return Comparison(**difference, same_class=float(same), scale=scale)
 
 
-def export_cell(genotype, cell_type, path, kind, *, channels, input_channels, overwrite=False):
-    """Writes one cell, freshly initialised, as a Keras model of [s0, s1] or a SavedModel.
+def export_cell(model, path, kind, *, metadata, overwrite=False):
+    """Writes a Keras model of a list of states, freshly initialised, as .keras file or SavedModel.
 
     The SavedModel has the endpoints serve and train, for keras.layers.TFSMLayer.
 
     Args:
+        metadata: dict ready for JSON, for the SavedModel.
         overwrite: replace a file or a former export.
     Raises:
         UserError: something else is there.
     """
-    reduction = cell_type == "reduce"
-    pairs, concat = genotype.cells[cell_type], genotype.concat[cell_type]
-    cell = DerivedCell(pairs, concat, channels, reduction=reduction, name="cell")
-    states = [keras.Input((None, None, input_channels), name=name) for name in ("s0", "s1")]
-    model = keras.Model(states, cell(*states), name=f"{cell_type}_cell")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export_") as folder:
         written = pathlib.Path(folder) / path.name
         if kind == "keras":
             model.save(written)
         else:
-            _write_cell_savedmodel(model, written, input_channels)
-            _write_metadata(written, {"genotype": str(genotype), "cell": cell_type})
+            _write_cell_savedmodel(model, written)
+            _write_metadata(written, metadata)
         placing.move(written, path, overwrite=overwrite)
 
 
-def _write_cell_savedmodel(model, path, input_channels):
-    spec = tf.TensorSpec([None, None, None, input_channels], tf.float32)
+def _write_cell_savedmodel(model, path):
     archive = keras.export.ExportArchive()
     archive.track(model)
     for name, training in (("serve", False), ("train", True)):
         archive.add_endpoint(
             name,
             lambda states, training=training: model(states, training=training),
-            input_signature=[[spec, spec]],
+            input_signature=[[tf.TensorSpec(state.shape, tf.float32) for state in model.inputs]],
         )
     archive.write_out(str(path), verbose=False)
 
@@ -233,11 +230,11 @@ def _call(model):
     return lambda images: model(images)
 
 
-def _reloaded(kind, path, images, folder):
+def _reloaded(kind, path, images, folder, module):
     """The outputs of a written file on images, computed by another process."""
     samples, out = folder / "samples.npy", folder / "outputs.npz"
     np.save(samples, images)
-    command = [sys.executable, "-P", "-c", _RELOAD, kind, path, samples, out]
+    command = [sys.executable, "-P", "-c", _RELOAD, kind, path, samples, out, module]
     environment = _environment() if kind == "keras" else None
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     if result.returncode:

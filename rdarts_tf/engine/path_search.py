@@ -8,11 +8,10 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.config.search import ConfigError
 from rdarts_tf.engine import search_run, search_steps
+from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.runs.run_dir import selection_file
-from rdarts_tf.tasks.image_classification import data
 
 _TRAIN, _VALIDATE, _SELECT = range(3)  # streams of sampled architectures
 
@@ -27,17 +26,17 @@ class PathSearchRun(search_run.SearchRun):
 
     def _check_steps(self):
         """Raises UserError where selection or budget do not fit the splits."""
-        self.epoch_steps, wanted = self.num_steps, self.method.selection.score_batches
+        self.epoch_steps, wanted = self.problem.num_steps, self.method.selection.score_batches
         self.total_steps = self.method.total_steps(self.config, self.epoch_steps)
-        if wanted > self.valid_steps:
-            raise ConfigError(
+        if wanted > self.problem.score_steps:
+            raise UserError(
                 f"method argument score_batches={wanted} but the search validation split has "
-                f"{self.valid_steps} batches; take as many at most"
+                f"{self.problem.score_steps} batches; take as many at most"
             )
 
     @property
     def num_epochs(self):
-        return data.num_steps(self.total_steps, self.epoch_steps)
+        return -(-self.total_steps // self.epoch_steps)
 
     def genotype(self):
         """The architecture that the last finished epoch selected."""
@@ -47,23 +46,16 @@ class PathSearchRun(search_run.SearchRun):
         self.num_steps = min(self.epoch_steps, self.total_steps - self.epoch * self.epoch_steps)
         super()._run_epoch()
 
-    def _search_epoch(self, epoch, regularization, *, first_step):
-        batches = data.train_epoch(
-            self.train,
-            batch_size=self.config.batch_size,
-            augment=self._augmentation(regularization),
-            seed=self.config.seed,
-            epoch=epoch,
-            first_step=first_step,
-        )
+    def _search_epoch(self, config, epoch, *, first_step):
+        batches = self.problem.train_epoch(config, epoch, first_step=first_step)
         paths = self._sample(_TRAIN, self.epoch_steps)
         return with_paths(batches, {t: p[first_step:] for t, p in paths.items()})
 
     def _validate(self):
-        """(mean loss, accuracy) of sampled paths, one a batch."""
-        paths = self._sample(_VALIDATE, self.valid_steps)
+        """{metric: number} of sampled paths, one a batch."""
+        paths = self._sample(_VALIDATE, self.problem.score_steps)
         batches = with_paths(self.validation_epoch(self.epoch), paths)
-        return self._score(batches, label="validation", num_steps=self.valid_steps)
+        return self._score(batches, label="validation", num_steps=self.problem.score_steps)
 
     def _sample(self, stream, num):
         """{cell type: [num, E, K]}: architectures of the present epoch."""
@@ -87,8 +79,16 @@ class PathSearchRun(search_run.SearchRun):
         record = self._unfinished_selection()
         self._score_sample(paths, record)
         self._score_top(paths, record)
-        best = max(record["top"], key=lambda entry: entry["accuracy"])  # the first of equals
+        best = max(record["top"], key=lambda entry: self._goodness(entry))  # the first of equals
         return genotype.parse(best["genotype"])
+
+    @property
+    def _metric(self):
+        """The Metric by which architectures are compared."""
+        return self.problem.METRICS[-1]
+
+    def _goodness(self, metrics):
+        return self._metric.better * metrics[self._metric.name]
 
     def _unfinished_selection(self):
         """The epoch's record so far; scores of other weights are not taken up."""
@@ -102,7 +102,7 @@ class PathSearchRun(search_run.SearchRun):
         return {"epoch": self.epoch, "weights": weights, "scored": [], "top": []}
 
     def _score_sample(self, paths, record):
-        """Appends to record["scored"] {"genotype", "score": accuracy} of each path that is not there."""
+        """Appends to record["scored"] {"genotype", "score": metric} of each path that is not there."""
         scored, num_batches = record["scored"], self.method.selection.score_batches
         rest = {t: p[len(scored) :] for t, p in paths.items()}
         batches = self._scoring_batches(num_batches * len(scored))
@@ -111,48 +111,39 @@ class PathSearchRun(search_run.SearchRun):
 
         def block(first, last):
             for index in range(int(first), int(last)):
-                self.trainer.reset_totals()
+                self.trainer.reset("score")
                 self.trainer.validate_block(iterator, *steps, epoch)
-                _, accuracy = self.trainer.mean_totals()
+                score = self.trainer.metrics()[self._metric.name]
                 found = genotype.of_path(self.space, {t: p[index] for t, p in paths.items()})
-                scored.append({"genotype": str(found), "score": accuracy})
+                scored.append({"genotype": str(found), "score": score})
             self.run_dir.save_selection(self.epoch, record)
 
         num = len(next(iter(paths.values())))
         self._score_blocks("sampled architectures", block, len(scored), num_steps=num)
 
     def _score_top(self, paths, record):
-        """Appends to record["top"] the best of record["scored"] with "accuracy" on the whole split."""
-        top = record["top"]
-        scores = [entry["score"] for entry in record["scored"]]
-        order = sorted(range(len(scores)), key=lambda i: -scores[i])  # equal ones as sampled
+        """Appends to record["top"] the best of record["scored"] with the metric on the whole split."""
+        top, name = record["top"], self._metric.name
+        goodness = [self._goodness({name: entry["score"]}) for entry in record["scored"]]
+        order = sorted(range(len(goodness)), key=lambda i: -goodness[i])  # equal ones as sampled
         best = order[: self.method.selection.top]
         for index in best[len(top) :]:
             path = {t: p[index : index + 1] for t, p in paths.items()}
-            batches = with_paths(self.validation_epoch(self.epoch), path, repeat=self.valid_steps)
+            steps = self.problem.score_steps
+            batches = with_paths(self.validation_epoch(self.epoch), path, repeat=steps)
             label = f"best architectures, {len(top) + 1} of {len(best)}"
-            _, accuracy = self._score(batches, label=label, num_steps=self.valid_steps)
-            top.append(record["scored"][index] | {"accuracy": accuracy})
+            found = self._score(batches, label=label, num_steps=steps)
+            top.append(record["scored"][index] | {name: found[name]})
             self.run_dir.save_selection(self.epoch, record)
 
     def _scoring_batches(self, first):
-        """Validation batches from number `first` on, of passes without end.
-
-        Each pass is permuted, so that the few batches of an architecture hold all classes, and
-        augmented as in training. All selections of a run see the same ones.
-        """
+        """Validation batches from number `first` on, of passes without end; the same in all selections."""
+        config = self.decisions.in_force(self.epoch)
 
         def one_pass(number, first_step=0):
-            return data.train_epoch(
-                self.valid,
-                batch_size=self.config.batch_size,
-                augment=self._augmentation(self._regularization(self.epoch)),
-                seed=self.config.seed,
-                epoch=number,
-                first_step=first_step,
-            )
+            return self.problem.sample_epoch(config, self.epoch, number, first_step=first_step)
 
-        number, step = divmod(first, self.valid_steps)
+        number, step = divmod(first, self.problem.score_steps)
         numbers = tf.data.Dataset.range(number + 1, tf.int32.max, output_type=tf.int32)
         return one_pass(number, step).concatenate(numbers.flat_map(one_pass))
 
@@ -164,17 +155,17 @@ def make_run(config, run_dir, *, say=print):
 
 
 def with_paths(batches, paths, *, repeat=1):
-    """tf.data.Dataset of (images, labels, path), as long as the shorter of both.
+    """tf.data.Dataset of (batch, path), as long as the shorter of both.
 
     Args:
-        batches: tf.data.Dataset of (images, labels).
+        batches: tf.data.Dataset.
         paths: {cell type: [n, E, K]}.
         repeat: batches that each path gets.
     """
     elements = tf.data.Dataset.from_tensor_slices(paths)
     if repeat > 1:
         elements = elements.flat_map(lambda path: tf.data.Dataset.from_tensors(path).repeat(repeat))
-    return tf.data.Dataset.zip(batches, elements).map(lambda batch, path: (*batch, path))
+    return tf.data.Dataset.zip(batches, elements)
 
 
 def distinct(paths):

@@ -3,23 +3,27 @@
 Each search is a run directory of its own, runs/<name>, with the training in evaluate/select.
 """
 
-from rdarts_tf.config import search as config_lib
+import textwrap
+
+from rdarts_tf import registry
+from rdarts_tf.config import base
+from rdarts_tf.config import search as search_config
 from rdarts_tf.engine import distribution, search_run, summaries
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import tracker
 from rdarts_tf.runs import executor
+from rdarts_tf.runs.decisions import stop_epoch
 from rdarts_tf.runs.run_dir import RunDir
 
 _SEARCHES, _EVALUATION = "runs", "select"
-_COLUMNS = ("name", "skips_normal", "lambda_max", "validation_error", "num_parameters")
 
 
 class SelectionRun:
     """The searches of a method and the choice among their cells.
 
     Args:
-        config: config.SearchConfig, whose method starts several searches.
+        config: config.search.SearchConfig, whose method starts several searches.
         run_dir: run_dir.RunDir; nothing is written yet.
         say: called with each line for the user.
     Raises:
@@ -29,11 +33,11 @@ class SelectionRun:
     def __init__(self, config, run_dir, *, say=print):
         distribution.hide_gpus()  # the searches need them
         self.config, self.run_dir, self.say = config, run_dir, say
-        self.searches = config_lib.pieces(config)
-        self.dataset = config.load_dataset()
+        self.searches = search_config.pieces(config)
+        self.score = registry.load_task(config.TASK, "options").SCORE.name
+        self.data = config.load_dataset()
         for search in self.searches.values():
-            search_run.splits(search, self.dataset)
-            search_run.cutout_length(search, self.dataset)
+            search_run.make_problem(search, self.data)
         for name in self.searches:
             RunDir(self._folder(name)).check_ours("search")
 
@@ -49,7 +53,7 @@ class SelectionRun:
         """
         if overwrite:
             self._forget()
-        config_lib.write_description(self.config, self.run_dir, self.dataset)
+        self.run_dir.write_description(self.config, self.data.record())
         tasks = [self._task(name) for name in self.searches]
         executor.check(tasks, executor.run(tasks, self.config, say=self.say))
         return self._select([self._row(name) for name in self.searches])
@@ -71,13 +75,13 @@ class SelectionRun:
         """Yields the names of the searches that are here with the flags this selection gave them."""
         try:
             recorded = self.run_dir.read_json("config.json")
-            searches = config_lib.pieces(config_lib.search_config(recorded)) if recorded else {}
+            searches = search_config.pieces(search_config.of_record(recorded)) if recorded else {}
         except UserError:  # damaged, or of another version
             searches = self.searches
         for name, search in searches.items():
             run = RunDir(self._folder(name))
             recorded = run.read_json("config.json") if run.holds("search") else None
-            if recorded and not config_lib.differences(search, recorded):
+            if recorded and not base.differences(search, recorded):
                 yield name
 
     def _folder(self, name):
@@ -85,22 +89,13 @@ class SelectionRun:
 
     def _task(self, name):
         """A search and the training that scores its cell; either goes on where it was."""
-        config, search, folder = self.config, self.searches[name], self._folder(name)
-        same = (
-            "strategy",
-            "sync_batch_norm",
-            "mixed_precision",
-            "jit_compile",
-            "gamma_initializer",
-        )
-        flags = {"name": _EVALUATION, "split": "search", "epochs": config.select_epochs}
-        flags |= {"layers": config.select_layers, "init_channels": config.select_channels}
-        flags |= {key: getattr(config, key) for key in ("dataset", "data_dir", *same)}
+        search, folder = self.searches[name], self._folder(name)
+        flags = {"name": _EVALUATION, "split": "search"} | self.config.selection_flags()
         return executor.Task(
             name,
             (
-                ("-m", "rdarts_tf.search", f"--run_dir={folder}", *config_lib.to_argv(search)),
-                ("-m", "rdarts_tf.evaluate", f"--run_dir={folder}", *config_lib.argv(flags)),
+                ("-m", "rdarts_tf.search", f"--run_dir={folder}", *base.to_argv(search)),
+                ("-m", "rdarts_tf.evaluate", f"--run_dir={folder}", *base.argv(flags)),
             ),
             folder,
         )
@@ -110,60 +105,56 @@ class SelectionRun:
         run_dir, search = RunDir(self._folder(name)), self.searches[name]
         result = run_dir.read_json(f"evaluate/{_EVALUATION}/result.json")
         found = genotype.parse((run_dir.path / "genotype.json").read_text())
+        space = search.make_space()
         return {
             "name": name,
             "method": search.method,
             "weight_decay": search.weight_decay,
-            "drop_path_prob": search.drop_path_prob,
+            "drop_path_prob": getattr(search, "drop_path_prob", 0.0),
             "seed": search.seed,
-            "skips_normal": found.count("skip_connect", "normal"),
+            f"skips_{space.cell_types[0]}": space.skips(found),
             "lambda_max": _lambda_max(run_dir),
-            "validation_error": result["error_mean"],
+            f"validation_{self.score}": result[f"{self.score}_mean"],
             "num_parameters": result["num_parameters"],
             "genotype": str(found),
         }
 
     def _select(self, rows):
         """Writes the table and, last, the genotype of the winner, which tells that the run is over."""
-        winner = self.config.make_method().select(rows)
+        score = f"validation_{self.score}"
+        winner = self.config.make_method().select(rows, score)
         found = genotype.parse(winner["genotype"])
         self.run_dir.write_json("selection.json", {"winner": winner["name"], "runs": rows})
-        self.run_dir.write_text("selection.txt", _text(rows, winner))
+        text = _text(rows, winner, score)
+        self.run_dir.write_text("selection.txt", text)
         board = summaries.SearchSummaries(self.run_dir.tensorboard)
-        board.text("selection", _markdown(rows, winner))
+        board.text("selection", textwrap.indent(text, "    "))  # Markdown as it stands
         board.genotype(0, found)
         board.close()
-        self.say(_text(rows, winner).rstrip())
+        self.say(text.rstrip())
         self.run_dir.write_genotype(found)
         return found
 
 
 def _lambda_max(run_dir):
     """Of the epoch whose architecture is the result; None where it was not measured."""
-    decisions = run_dir.read_json("decisions.json") or []
-    stops = [d["epoch"] for d in decisions if d["decision"] == "stop"]
-    rows = run_dir.read_metrics()
-    return rows[stops[0] if stops else -1].get(tracker.LAMBDA_MAX) if rows else None
-
-
-def _cells(rows, winner):
-    """The table as texts, header first."""
-    yield [column.replace("_", " ") for column in _COLUMNS] + [""]
-    for row in rows:
-        yield [_told(row[column]) for column in _COLUMNS] + ["selected" if row is winner else ""]
+    rows, stopped = run_dir.read_metrics(), stop_epoch(run_dir.read_json("decisions.json") or [])
+    return rows[-1 if stopped is None else stopped].get(tracker.LAMBDA_MAX) if rows else None
 
 
 def _told(value):
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _text(rows, winner):
-    table = list(_cells(rows, winner))
+def _text(rows, winner, score):
+    """The table: a line for each search, header first."""
+    skips = next(name for name in rows[0] if name.startswith("skips_"))
+    columns = ("name", skips, "lambda_max", score, "num_parameters")
+    table = [[column.replace("_", " ") for column in columns] + [""]]
+    table += [
+        [_told(row[column]) for column in columns] + ["selected" if row is winner else ""]
+        for row in rows
+    ]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
     return "\n".join(lines) + "\n"
-
-
-def _markdown(rows, winner):
-    header, *lines = (f"| {' | '.join(line)} |" for line in _cells(rows, winner))
-    return "\n".join([header, "|" + "---|" * (len(_COLUMNS) + 1), *lines])

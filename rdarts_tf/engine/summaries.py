@@ -1,6 +1,7 @@
 """TensorBoard: every tag that a run writes, in one place.
 
-Scalars (step = epoch): `SCALAR_TAGS`. Per cell type: `alpha/<cell_type>` (histogram of raw alphas),
+Scalars (step = epoch): `<stage>/<metric or rate>` of each of STAGES, as metrics.jsonl has them, and
+CURVATURE_TAGS. Per cell type: `alpha/<cell_type>` (histogram of raw alphas),
 `alpha/<cell_type>_weights` (heat map of the edge weights), `cell/<cell_type>` (drawing of the
 genotype). Once a run: hyperparameters and, with them, `result/<metric>`.
 """
@@ -13,24 +14,8 @@ from tensorboard.plugins.hparams import api as hparams_api
 
 from rdarts_tf.drawing import plots
 
-SCALAR_TAGS = (
-    "search/loss",
-    "search/accuracy",
-    "search/learning_rate",
-    "search/weight_decay",
-    "search/drop_path_prob",
-    "search/skip_connections",
-    "search/step_seconds",
-    "validation/loss",
-    "validation/accuracy",
-    "train/loss",
-    "train/accuracy",
-    "train/learning_rate",
-    "train/weight_decay",
-    "train/drop_path_prob",
-    "train/step_seconds",
-    "score/loss",
-    "score/accuracy",
+STAGES = ("search", "validation", "train", "score")
+CURVATURE_TAGS = (
     "curvature/lambda_max",
     "curvature/lambda_max_local_average",
     "curvature/error_bound",
@@ -52,12 +37,9 @@ class SearchSummaries:
         log_dir: directory; a resumed run passes the same one.
         resume_step: first epoch that this process writes. Events of it and of later epochs that a
             killed process left in log_dir no longer show.
-        num_inputs, ops_per_node: shape of a cell, see `analysis.cell_graph.cell_graph`.
     """
 
-    def __init__(self, log_dir, *, resume_step=0, num_inputs=2, ops_per_node=2):
-        self._num_inputs = num_inputs
-        self._ops_per_node = ops_per_node
+    def __init__(self, log_dir, *, resume_step=0):
         self._writer = tf.summary.create_file_writer(str(log_dir))
         self.rewind(resume_step)
 
@@ -74,14 +56,17 @@ class SearchSummaries:
         self.flush()
 
     def epoch(self, epoch, *, scalars):
-        """Writes {tag: number}; each tag is one of SCALAR_TAGS. None is a number that is missing.
+        """Writes {tag: number}; each tag is of a stage or of CURVATURE_TAGS. None: it is missing.
 
         Raises:
             ValueError: unknown tag; nothing is written then.
         """
         for tag in scalars:
-            if tag not in SCALAR_TAGS:
-                raise ValueError(f"unknown scalar tag {tag!r}; known are {', '.join(SCALAR_TAGS)}")
+            if tag not in CURVATURE_TAGS and tag.partition("/")[0] not in STAGES:
+                raise ValueError(
+                    f"unknown scalar tag {tag!r}; known are {', '.join(CURVATURE_TAGS)} and those of "
+                    f"the stages {', '.join(STAGES)}"
+                )
         with self._writer.as_default(step=epoch):
             for tag, value in scalars.items():
                 if value is not None:
@@ -105,38 +90,30 @@ class SearchSummaries:
                 tf.summary.scalar(f"curvature/{kind}", lambda_max)
         self.flush()
 
-    def alphas(self, epoch, names, *, alphas, edge_weights, primitives):
+    def alphas(self, epoch, cells, *, alphas, edge_weights):
         """Writes a histogram of the raw alphas and a heat map of the edge weights per cell type.
 
         Args:
-            names: cell types; alphas, edge_weights, primitives hold one item for each.
-            alphas, edge_weights: arrays [E, K].
-            primitives: E lists of K names.
+            cells: {cell type: spaces.base.CellSpace}.
+            alphas, edge_weights: {cell type: [E, K]}.
         """
         with self._writer.as_default(step=epoch):
-            for name, alpha, weights, ops in zip(
-                names, alphas, edge_weights, primitives, strict=True
-            ):
-                tf.summary.histogram(ALPHA_TAG.format(name), alpha)
+            for name, cell in cells.items():
+                tf.summary.histogram(ALPHA_TAG.format(name), alphas[name])
                 figure = plots.alpha_heatmap(
-                    weights,
-                    primitives=ops,
+                    edge_weights[name],
+                    primitives=cell.primitives,
                     title=f"{name} cell, epoch {epoch}",
-                    num_inputs=self._num_inputs,
+                    num_inputs=cell.num_inputs,
                 )
                 tf.summary.image(EDGE_WEIGHTS_TAG.format(name), plots.to_image(figure))
 
     def genotype(self, epoch, genotype):
         """Draws each cell of a Genotype."""
         with self._writer.as_default(step=epoch):
-            for cell_type, pairs in genotype.cells.items():
-                figure = plots.draw_cell(
-                    pairs,
-                    genotype.concat[cell_type],
-                    title=f"{cell_type} cell, epoch {epoch}",
-                    num_inputs=self._num_inputs,
-                    ops_per_node=self._ops_per_node,
-                )
+            for cell_type in genotype.cells:
+                title = f"{cell_type} cell, epoch {epoch}"
+                figure = plots.draw_cell(genotype, cell_type, title=title)
                 tf.summary.image(CELL_TAG.format(cell_type), plots.to_image(figure))
 
     def hparams(self, hparams, metrics=None, *, step=0):

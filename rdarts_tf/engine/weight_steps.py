@@ -1,36 +1,59 @@
-"""Training the weights of a network: state, the step of SGD, totals; the part that every trainer shares.
+"""Training the weights of a network: state, the weight step, totals; the part that every trainer shares.
 
 A block takes an iterator and runs many steps; what changes from epoch to epoch comes in as tensors,
 so that nothing is traced twice. Every replica gets the global batch and takes its part.
 """
 
+import typing
+
 import tensorflow as tf
 
 from rdarts_tf import optimizers
 from rdarts_tf.engine import distribution
-from rdarts_tf.tasks.image_classification import metrics
 
 # Streams of random draws, folded into the key of an epoch; the data pipelines use 0 to 4.
 ALPHA_TRAIN, ALPHA_VALID, WEIGHT, VALIDATE, ALPHA_PLUS, ALPHA_MINUS = range(16, 22)
+
+
+class Pass(typing.NamedTuple):
+    """A network on this replica's part of a batch.
+
+    Attributes:
+        value: this replica's share of the mean loss: their mean over replicas is that of the batch.
+        outputs: see `tasks.base.Output`.
+        statistics: moved BatchNorm statistics.
+        carry: list of tensors for the next step.
+    """
+
+    value: tf.Tensor
+    outputs: typing.Any
+    statistics: list
+    carry: list
 
 
 class WeightTraining:
     """State beyond the network, and the steps that move it.
 
     Args:
-        net: built network.
-        config: with `momentum` and `grad_clip`.
+        problem: tasks.base.Problem.
+        net: its built network.
+        config: with `jit_compile`.
         strategy: in whose scope the network was built.
         seed: of noise and drop path.
-        jit: compile steps by XLA, on a single device.
     """
 
-    def __init__(self, net, *, config, strategy, seed, jit):
-        self.net, self.config, self.strategy = net, config, strategy
-        self.seed, self.jit = seed, jit
+    def __init__(self, problem, net, *, config, strategy, seed):
+        self.problem, self.net, self.config, self.strategy = problem, net, config, strategy
+        self.seed, self.recipe, self.jit = seed, problem.recipe(), _compiles(problem, config)
         with strategy.scope():
-            self.momentum = [zeros_like(v) for v in net.trainable_variables]
-            self.totals = [tf.Variable(0.0, trainable=False) for _ in range(3)]
+            self.slots = {
+                name: [zeros_like(v) for v in net.trainable_variables] for name in self.recipe.slots
+            }
+            self.totals = [tf.Variable(0.0, trainable=False) for _ in range(problem.num_sums)]
+            self.carries = {
+                stream: [tf.Variable(tf.zeros(shape), trainable=False) for shape in shapes]
+                for stream, shapes in problem.carries.items()
+            }
         alphas = {id(v) for v in getattr(net, "alphas", {}).values()}
         self.statistics = [
             i for i, v in enumerate(net.non_trainable_variables) if id(v) not in alphas
@@ -53,23 +76,26 @@ class WeightTraining:
     def variables(self):
         """{name: variable} of everything that a checkpoint holds."""
         net, named = self.net, {}
-        for v, m in zip(net.trainable_variables, self.momentum, strict=True):
-            named[f"weights/{path(v)}"], named[f"momentum/{path(v)}"] = v.value, m
+        for i, v in enumerate(net.trainable_variables):
+            named[f"weights/{path(v)}"] = v.value
+            named |= {f"{slot}/{path(v)}": buffers[i] for slot, buffers in self.slots.items()}
         for v in net.non_trainable_variables:
             named[f"state/{path(v)}"] = v.value
+        for stream, carry in self.carries.items():
+            named |= {f"carry/{stream}/{i}": v for i, v in enumerate(carry)}
         return named | {f"totals/{i}": v for i, v in enumerate(self.totals)}
 
-    def reset_totals(self):
-        for total in self.totals:
-            total.assign(0.0)
+    def reset(self, *streams):
+        """Starts the totals anew, and what flows from step to step of these streams."""
+        for variable in (*self.totals, *(v for s in streams for v in self.carries.get(s, ()))):
+            variable.assign(tf.zeros_like(variable))
 
-    def mean_totals(self):
-        """(mean loss, accuracy) of the examples since `reset_totals`."""
-        loss, correct, count = (float(total.numpy()) for total in self.totals)
-        return loss / max(count, 1.0), correct / max(count, 1.0)
+    def metrics(self):
+        """{metric: number} of the examples since `reset`."""
+        return self.problem.metrics([float(total.numpy()) for total in self.totals])
 
     def _run_block(self, run_step, iterator, first, last, epoch, rates):
-        """The loop of a block of training, to be traced; see `training.Search.search_block`.
+        """The loop of a block of training, to be traced; see `search_steps.Search.search_block`.
 
         Args:
             run_step: (batch, step, epoch, rates) -> loss, in replica context.
@@ -83,14 +109,20 @@ class WeightTraining:
 
     @tf.function
     def validate_block(self, iterator, first, last, epoch):
-        """Adds the steps first .. last - 1 of a pass over (images, labels) to the totals."""
+        """Adds the steps first .. last - 1 of a pass over batches to the totals."""
         for step in tf.range(first, last):
             self.strategy.run(self._run_validate_step, args=(next(iterator), step, epoch))
 
     def _validate_step(self, batch, step, epoch):
-        images, labels = distribution.local_part(batch)
-        logits = self.net(images, seed=self.key(epoch, step, VALIDATE), training=False)
-        self._count(logits, labels)
+        self._score(batch, self.key(epoch, step, VALIDATE))
+
+    def _score(self, batch, key, **network):
+        """Adds a batch to the totals, the network in inference mode."""
+        found = self._pass(
+            self.weights(), batch, key, rates={}, training=False, stream="score", **network
+        )
+        self._keep("score", found.carry)
+        self._count(found.outputs, batch)
 
     def first(self, per_replica):
         """The value of the first replica."""
@@ -101,63 +133,96 @@ class WeightTraining:
         key = tf.random.fold_in(tf.random.fold_in([self.seed, 0], epoch), use)
         return distribution.fold_in_replica(tf.random.fold_in(key, step))
 
-    def _weight_step(self, loss, labels, rates):
-        """A step of clipped SGD.
+    def weights(self):
+        """w as a list of tensors."""
+        return [tf.convert_to_tensor(v.value) for v in self.net.trainable_variables]
+
+    def _pass(self, w, batch, key, *, rates, training, stream, **network):
+        """The Pass of a global batch, of which the replica takes its part, at weights w."""
+        moved = state = [v.value for v in self.net.non_trainable_variables]
+
+        def call(*inputs, **kwargs):
+            nonlocal moved
+            outputs, moved = self.net.stateless_call(w, state, *inputs, training=training, **kwargs)
+            return outputs
+
+        carry = [tf.convert_to_tensor(v) for v in self.carries.get(stream, ())]
+        found = self.problem.loss(
+            call,
+            distribution.local_part(batch),
+            distribution.local_part(carry),
+            rates=rates,
+            seed=key,
+            training=training,
+            **network,
+        )
+        scale = tf.cast(share_of_mean(self.problem.count(batch)), found.total.dtype)
+        statistics = [moved[i] for i in self.statistics]
+        return Pass(scale * found.total, found.outputs, statistics, found.carry)
+
+    def _weight_step(self, forward, batch, rates):
+        """A step of the recipe on a global batch.
 
         Args:
-            loss: w -> (loss, logits, moved BatchNorm statistics) of this replica's part.
-            labels: of that part.
-            rates: {"learning_rate", "weight_decay"}: scalars.
+            forward: w -> Pass, in training mode.
+            rates: {name: scalar}.
         Returns:
-            mean loss of the logits over all replicas.
+            mean loss over all replicas.
         """
-        w = [tf.convert_to_tensor(v.value) for v in self.net.trainable_variables]
+        w = self.weights()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(w)
-            value, logits, state = loss(w)
-        g = distribution.all_mean(tape.gradient(value, w, unconnected_gradients="zero"))
-        g, _ = optimizers.clip_by_global_norm(g, self.config.grad_clip)
-        w, m = self._sgd(rates)(w, g)
+            found = forward(w)
+        g = distribution.all_mean(tape.gradient(found.value, w, unconnected_gradients="zero"))
+        g, _ = optimizers.clip_by_global_norm(g, self.recipe.grad_clip)
+        w, slots = self._update(rates)(w, g)
         assign(self.net.trainable_variables, w)
-        assign(self.momentum, m)
+        for name, values in slots.items():
+            assign(self.slots[name], values)
         moving = [self.net.non_trainable_variables[i] for i in self.statistics]
-        assign(moving, distribution.all_mean(state))
-        return self._count(logits, labels)
+        assign(moving, distribution.all_mean(found.statistics))
+        self._keep("train", found.carry)
+        return self._count(found.outputs, batch)
 
-    def _sgd(self, rates):
-        """(w, g) -> (w, momentum) after a step of SGD from the momentum of now."""
-        m = [tf.convert_to_tensor(buffer) for buffer in self.momentum]
+    def _update(self, rates):
+        """(w, g) -> (w, slots) after a step of the recipe from the slots of now."""
+        slots = {
+            name: [tf.convert_to_tensor(buffer) for buffer in buffers]
+            for name, buffers in self.slots.items()
+        }
+        return lambda w, g: self.recipe.update(w, slots, g, rates)
 
-        def step(w, g):
-            return optimizers.sgd(
-                w,
-                m,
-                g,
-                learning_rate=tf.cast(rates["learning_rate"], w[0].dtype),
-                momentum=self.config.momentum,
-                weight_decay=tf.cast(rates["weight_decay"], w[0].dtype),
-            )
+    def scaled(self, rates, batch):
+        """`rates`, the learning rate as this batch scales it."""
+        scale = self.problem.learning_rate_scale(batch)
+        return rates if scale is None else rates | {"learning_rate": scale * rates["learning_rate"]}
 
-        return step
+    def _keep(self, stream, carry):
+        """Keeps what flows to the next step of a stream, detached."""
+        assign(
+            self.carries.get(stream, ()),
+            [tf.stop_gradient(distribution.whole(part)) for part in carry],
+        )
 
-    def _count(self, logits, labels):
+    def _count(self, outputs, batch):
         """Adds a batch to the totals; its mean loss over all replicas."""
-        loss = tf.cast(tf.reduce_sum(metrics.cross_entropy(logits, labels)), tf.float32)
-        correct = tf.reduce_sum(metrics.correct(logits, labels))
-        sums = distribution.all_sum([loss, correct, tf.cast(tf.size(labels), tf.float32)])
+        sums = distribution.all_sum(self.problem.sums(outputs, distribution.local_part(batch)))
         for total, value in zip(self.totals, sums, strict=True):
             total.assign_add(value)
-        return sums[0] / sums[2]
+        return sums[0] / sums[-1]
 
 
-def share_of_mean(labels):
-    """What turns a replica's sum over its part into a share of the mean over the global `labels`.
+def share_of_mean(count):
+    """What turns a replica's sum over its part into a share of the mean over a global batch.
 
     With it the mean over replicas of losses and gradients is that of the whole batch, also where
     the parts differ in size.
+
+    Args:
+        count: of the global batch, scalar.
     """
     replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-    return replicas / tf.size(labels)
+    return replicas / count
 
 
 def zeros_like(variable):
@@ -172,3 +237,9 @@ def assign(variables, values):
 def path(variable):
     """The variable's path below the network's name."""
     return variable.path.split("/", 1)[1]
+
+
+def _compiles(problem, config):
+    if config.jit_compile == "auto":
+        return problem.compiled(gpus=len(tf.config.list_logical_devices("GPU")))
+    return config.jit_compile == "true"

@@ -13,18 +13,40 @@ class GenotypeError(UserError):
     """A text that is no genotype; the message is one sentence."""
 
 
+# {cell type: (input states, pairs that enter node 0, pairs that enter each further node)}.
+_LAYOUTS = {"recurrent": (1, 1, 1), "upsample": (4, 4, 2)}
+_LAYOUT = (2, 2, 2)  # of all other cells
+
+
 @dataclasses.dataclass(frozen=True)
 class Genotype:
     """Discrete cells.
 
     Attributes:
-        cells: {cell type: (primitive, state) pairs}; in image cells the pairs 2i and 2i + 1 enter
-            node i, strongest first; in recurrent cells pair i enters node i.
+        cells: {cell type: (primitive, state) pairs}, those that enter node 0 first, strongest first;
+            `layout` says how many enter each node.
         concat: {cell type: states whose concatenation (recurrent: mean) is the output}.
+        layouts: {cell type: see `layout`} of cells whose type does not tell it, only in JSON.
     """
 
     cells: dict[str, tuple[tuple[str, int], ...]]
     concat: dict[str, tuple[int, ...]]
+    layouts: dict[str, tuple[int, tuple[int, ...]]] = dataclasses.field(default_factory=dict)
+
+    def layout(self, cell_type):
+        """(number of input states, number of pairs that enter each node) of a cell.
+
+        Raises:
+            GenotypeError: so many pairs fill no nodes.
+        """
+        if cell_type in self.layouts:
+            return self.layouts[cell_type]
+        return _layout(cell_type, len(self.cells[cell_type]))
+
+    def targets(self, cell_type):
+        """The node that each pair of a cell enters; raises GenotypeError as `layout`."""
+        _, sizes = self.layout(cell_type)
+        return [node for node, size in enumerate(sizes) for _ in range(size)]
 
     def count(self, primitive, cell_type):
         """How often `primitive` occurs in the cell."""
@@ -41,14 +63,35 @@ class Genotype:
         return f"Genotype({', '.join(fields)})"
 
     def to_json(self):
-        return json.dumps({"cells": self.cells, "concat": self.concat}, indent=1)
+        layouts = {"layouts": self.layouts} if self.layouts else {}
+        return json.dumps({"cells": self.cells, "concat": self.concat} | layouts, indent=1)
+
+
+def _layout(cell_type, num_pairs):
+    """See `Genotype.layout`, as the cell type has it."""
+    inputs, first, further = _LAYOUTS.get(cell_type, _LAYOUT)
+    nodes, left = divmod(num_pairs - first, further)
+    if num_pairs < first or left:
+        told = f"{further} pairs a node" + (f", {first} for node 0" if first != further else "")
+        raise GenotypeError(f"cell {cell_type!r} needs {told}, not {num_pairs}")
+    return inputs, (first,) + (further,) * nodes
+
+
+def _of_space(space, cells):
+    """The Genotype of cells {cell type: pairs} of a space."""
+    layouts = {}
+    for t, cell in space.cells.items():
+        inputs, first, further = _LAYOUTS.get(t, _LAYOUT)
+        if (cell.num_inputs, cell.kept) != (inputs, (first,) + (further,) * (cell.num_nodes - 1)):
+            layouts[t] = cell.num_inputs, cell.kept
+    return Genotype(cells, {t: cell.node_states for t, cell in space.cells.items()}, layouts)
 
 
 def derive(space, edge_weights):
     """The genotype of a relaxed architecture (Liu et al. 2019, sec. 2.4; the authors' code).
 
-    Each node keeps its two edges with the largest weight of any primitive but `none`, and on each
-    its strongest primitive but `none`; ties go to the lower state and to the first primitive.
+    Each node keeps its edges with the largest weight of any primitive but `none` (two in image cells)
+    and on each its strongest primitive but `none`; ties go to the lower state and the first primitive.
     `noise` is not excluded. Strongest edge first.
 
     Args:
@@ -62,36 +105,33 @@ def derive(space, edge_weights):
     Differs from: the authors look `none` up by the state within the node instead of by the edge,
         which is the same for their spaces.
     """
-    cells, concat = {}, {}
-    for cell_type in space.cell_types:
+    cells = {}
+    for cell_type, cell in space.cells.items():
         weights = np.asarray(edge_weights[cell_type])
-        if weights.shape != space.alpha_shape(cell_type):
+        if weights.shape != cell.alpha_shape:
             raise ValueError(
                 f"edge weights of cell {cell_type!r} have shape {weights.shape}, "
-                f"space {space.name!r} needs {space.alpha_shape(cell_type)}"
+                f"space {space.name!r} needs {cell.alpha_shape}"
             )
         if not np.all(np.isfinite(weights)):
             raise ValueError(f"edge weights of cell {cell_type!r} are not finite")
         cells[cell_type] = tuple(
-            pair
-            for node in range(space.num_nodes)
-            for pair in _strongest(space, cell_type, weights, node)
+            pair for node in range(cell.num_nodes) for pair in _strongest(cell, weights, node)
         )
-        concat[cell_type] = tuple(range(space.num_inputs, space.num_inputs + space.num_nodes))
-    return Genotype(cells, concat)
+    return _of_space(space, cells)
 
 
-def _strongest(space, cell_type, weights, node):
-    """The (primitive, state) pairs of the two strongest edges into `node`."""
+def _strongest(cell, weights, node):
+    """The (primitive, state) pairs of the strongest edges into `node`."""
     candidates = []
-    for edge, (target, state) in enumerate(space.edges):
+    for edge, (target, state) in enumerate(cell.edges):
         if target == node:
-            names = space.primitives[cell_type][edge]
+            names = cell.primitives[edge]
             allowed = [k for k, name in enumerate(names) if name != "none"]
             best = max(allowed, key=lambda k: weights[edge, k])  # noqa: B023 - first of equals
             candidates.append((weights[edge, best], names[best], state))
     candidates.sort(key=lambda candidate: -candidate[0])  # stable: equal edges keep their order
-    return [(name, state) for _, name, state in candidates[:2]]
+    return [(name, state) for _, name, state in candidates[: cell.kept[node]]]
 
 
 def of_choice(space, choice):
@@ -106,10 +146,9 @@ def of_choice(space, choice):
         UserError: the nodes of the space have more edges than they keep.
     """
     check_keeps_all_edges(space)
-    states = [state for _, state in space.edges]
-    cells = {t: tuple(zip(names, states, strict=True)) for t, names in choice.items()}
-    nodes = tuple(range(space.num_inputs, space.num_inputs + space.num_nodes))
-    return Genotype(cells, dict.fromkeys(cells, nodes))
+    states = {t: [state for _, state in space.cell(t).edges] for t in choice}
+    cells = {t: tuple(zip(names, states[t], strict=True)) for t, names in choice.items()}
+    return _of_space(space, cells)
 
 
 def choice_of(space, genotype):
@@ -135,7 +174,7 @@ def choice_of(space, genotype):
 
 def check_keeps_all_edges(space):
     """Raises UserError unless every choice of one primitive per edge is an architecture."""
-    if (space.num_nodes, space.num_inputs) != (1, 2):  # a node keeps two edges
+    if not all(cell.keeps_all_edges for cell in space.cells.values()):
         raise UserError(
             f"the nodes of space {space.name!r} keep some of their edges only, so its architectures "
             "are no choices of one primitive per edge; take a space with one node, such as s5"
@@ -153,13 +192,12 @@ def of_path(space, path):
     """
     cells = {
         t: tuple(
-            (space.primitives[t][edge][k], space.edges[edge][1])
+            (cell.primitives[edge][k], cell.edges[edge][1])
             for edge, k in np.argwhere(path[t]).tolist()
         )
-        for t in space.cell_types
+        for t, cell in space.cells.items()
     }
-    states = tuple(range(space.num_inputs, space.num_inputs + space.num_nodes))
-    return Genotype(cells, dict.fromkeys(space.cell_types, states))
+    return _of_space(space, cells)
 
 
 def parse(text):
@@ -185,8 +223,8 @@ def parse(text):
         raise GenotypeError(f"cannot read a genotype from {shown!r}: {error}") from error
     if not genotype.cells:
         raise GenotypeError(f"no cell in the genotype {text.strip()[:60]!r}")
-    for cell_type, pairs in genotype.cells.items():
-        _check_states(cell_type, pairs, genotype.concat[cell_type])
+    for cell_type in genotype.cells:
+        _check_states(genotype, cell_type)
     return genotype
 
 
@@ -200,15 +238,15 @@ def check_primitives(genotype, known):
                 )
 
 
-def _check_states(cell_type, pairs, concat):
-    inputs, per_node = (1, 1) if cell_type == "recurrent" else (2, 2)
-    if not pairs or len(pairs) % per_node:
-        raise GenotypeError(f"cell {cell_type!r} needs {per_node} pairs a node, not {len(pairs)}")
-    num_nodes = len(pairs) // per_node
-    for index, (name, state) in enumerate(pairs):
-        if not isinstance(name, str) or not 0 <= state < inputs + index // per_node:
+def _check_states(genotype, cell_type):
+    inputs, sizes = genotype.layout(cell_type)
+    pairs, concat = genotype.cells[cell_type], genotype.concat[cell_type]
+    if sum(sizes) != len(pairs) or min(sizes, default=0) < 1 or inputs < 1:
+        raise GenotypeError(f"cell {cell_type!r}: {len(pairs)} pairs do not form nodes of {sizes}")
+    for node, (name, state) in zip(genotype.targets(cell_type), pairs, strict=True):
+        if not isinstance(name, str) or not 0 <= state < inputs + node:
             raise GenotypeError(f"cell {cell_type!r}: ({name!r}, {state}) has no such state yet")
-    if not concat or not all(0 <= state < inputs + num_nodes for state in concat):
+    if not concat or not all(0 <= state < inputs + len(sizes) for state in concat):
         raise GenotypeError(f"cell {cell_type!r}: concat {list(concat)} names a missing state")
 
 
@@ -218,9 +256,13 @@ def _concat_name(cell_type):
 
 def _from_json(text):
     data = json.loads(text)
+    layouts = data.pop("layouts", {})
     _check_fields(data, ("cells", "concat"))
     _check_fields(data["concat"], data["cells"])
-    return _genotype(data["cells"], data["concat"])
+    layouts = {
+        t: (_state(inputs), tuple(map(_state, sizes))) for t, (inputs, sizes) in layouts.items()
+    }
+    return dataclasses.replace(_genotype(data["cells"], data["concat"]), layouts=layouts)
 
 
 def _from_call(text):

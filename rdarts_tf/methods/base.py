@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from rdarts_tf.errors import UserError
+
 CONTINUE = None  # the decision to go on
 
 
@@ -28,21 +30,6 @@ class Rollback:
 
 
 @dataclasses.dataclass(frozen=True)
-class Regularization:
-    """Of one epoch of the inner problem.
-
-    Attributes:
-        weight_decay: L2 factor lambda.
-        drop_path_prob: of each edge's output.
-        cutout_probability: of each image.
-    """
-
-    weight_decay: float
-    drop_path_prob: float
-    cutout_probability: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Selection:
     """How a method that samples architectures finds its result by the weights they share.
 
@@ -58,6 +45,15 @@ class Selection:
     score_batches: int
     top: int
     every: int
+
+
+def check_field(config, field, method):
+    """Raises UserError unless searches of this task have a field of the configuration."""
+    if not hasattr(config, field):
+        raise UserError(
+            f"method {method} varies --{field}, which searches on space {config.space} do not have; "
+            "take another method or space"
+        )
 
 
 class Method:
@@ -81,40 +77,34 @@ class Method:
         """Raises UserError where the method cannot work with `config`; called before any work."""
 
     def runs(self, config):
-        """{name: config.SearchConfig} of the searches among whose cells the method selects.
+        """{name: config.search.SearchConfig} of the searches among whose cells the method selects.
 
         Empty: the run itself is the only search.
         """
         return {}
 
-    def select(self, rows):
+    def select(self, rows, score):
         """The row of the winner among the results of `runs`, in their order.
 
         Args:
-            rows: one dict for each, as in selection.json; "validation_error" is that of its cell,
-                trained from scratch.
+            rows: one dict for each, as in selection.json.
+            score: name of what its cell, trained from scratch, is compared by; less is better.
         """
-        return min(rows, key=lambda row: row["validation_error"])
+        return min(rows, key=lambda row: row[score])
 
-    def max_drop_path_prob(self, config):
-        """The largest drop path probability that the run may use; 0: the network has no drop path."""
-        return config.drop_path_prob
-
-    def regularization(self, config, epoch, *, num_rollbacks=0):
-        """Regularization of `epoch`: constant L2, drop path as a linear ramp (Zela et al. 2020, sec. 5.1).
+    def in_force(self, config, epoch, *, num_rollbacks=0):
+        """The configuration of `epoch`: `config`, regularised as the method has it by then.
 
         Args:
-            config: config.SearchConfig.
+            config: config.search.SearchConfig.
             epoch: from 0.
             num_rollbacks: how often the run has rolled back.
         """
-        progress = epoch / max(config.epochs - 1, 1)
-        cutout = config.cutout_prob if config.cutout_with(config.drop_path_prob) else 0.0
-        return Regularization(
-            weight_decay=config.weight_decay,
-            drop_path_prob=config.drop_path_prob * progress,
-            cutout_probability=cutout * (progress if config.cutout_ramp else 1.0),
-        )
+        return config
+
+    def strongest(self, config):
+        """`config` with the strongest regularisation that the run may use, as networks are built for it."""
+        return config
 
     def edge_weights(self, space, rng, num):
         """The architectures of `num` steps, sampled; asked only of a method with a `selection`.
@@ -139,7 +129,7 @@ class Method:
         """What to do after the last epoch of `history`: CONTINUE, Stop or Rollback.
 
         Args:
-            config: config.SearchConfig.
+            config: config.search.SearchConfig.
             history: one dict for each finished epoch of the present branch, epochs 0, 1, ..., as in
                 metrics.jsonl; "curvature/lambda_max" is missing or None where it was not measured.
             num_rollbacks: how often the run has rolled back.

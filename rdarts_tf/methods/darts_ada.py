@@ -1,7 +1,6 @@
 """DARTS-ADA: when the curvature grows, go back and regularise more strongly (Zela et al. 2020)."""
 
 import dataclasses
-import math
 import operator
 
 from rdarts_tf.errors import UserError
@@ -62,6 +61,7 @@ class Method(base.Method):
 
     def check(self, config):
         """Raises UserError where not even the first rollback could increase the regulariser."""
+        base.check_field(config, self._field, "darts_ada")
         if len(self._strengths(config)) == 1:
             raise UserError(
                 f"darts_ada cannot increase --{self._field}={getattr(config, self._field)} with "
@@ -78,20 +78,14 @@ class Method(base.Method):
                 return strengths
             strengths.append(following)
 
-    def max_drop_path_prob(self, config):
-        return self._strengthened(config, num_rollbacks=math.inf).drop_path_prob
-
-    def regularization(self, config, epoch, *, num_rollbacks=0):
-        """Of `epoch` after so many rollbacks; see `base.Method.regularization`."""
-        return super().regularization(
-            self._strengthened(config, num_rollbacks=num_rollbacks), epoch
-        )
-
-    def _strengthened(self, config, *, num_rollbacks):
+    def in_force(self, config, epoch, *, num_rollbacks=0):
         """`config` as after so many rollbacks, at most as many as are possible."""
         strengths = self._strengths(config)
         strength = strengths[min(num_rollbacks, len(strengths) - 1)]
         return dataclasses.replace(config, **{self._field: strength})
+
+    def strongest(self, config):
+        return dataclasses.replace(config, **{self._field: self._strengths(config)[-1]})
 
     def after_epoch(self, config, history, *, num_rollbacks=0):
         epoch = self.rule.stop_epoch(history)

@@ -11,8 +11,8 @@ AUTHORS_STEPS = 50 * 25000 // 64  # 19,531, for every data set
 class Method(base.Method):
     """Each step trains one sampled architecture of the supernet; at the end the best of many is taken.
 
-    Architectures are uniform: per cell type and node two distinct predecessors, and on each of the
-    two edges a primitive, `none` and `noise` included. There is no alpha, hence no lambda_max: the
+    Architectures are uniform: per cell type and node as many distinct predecessors as a derived cell
+    keeps, and on each of these edges a primitive, `none` and `noise` included. There is no alpha, hence no lambda_max: the
     flags of the alpha step and of curvature have no effect.
 
     Args:
@@ -25,7 +25,7 @@ class Method(base.Method):
             for every data set, while the learning rate still falls over --epochs.
     Raises:
         UserError: a value that cannot be.
-    Differs from: see `training.PathSearch`; further, no architecture is scored twice in a selection.
+    Differs from: see `search_steps.PathSearch`; further, no architecture is scored twice in a selection.
     """
 
     def __init__(self, n_samples=1000, score_batches=10, top=10, score_every=0, budget="epochs"):
@@ -51,13 +51,13 @@ class Method(base.Method):
 
     def check(self, config):
         """Raises UserError where `config` asks for what only a search with alpha has."""
-        if config.drop_path_prob > 0:
+        if (drop_path_prob := getattr(config, "drop_path_prob", 0)) > 0:
             raise UserError(
-                f"random_ws drops no paths; leave out --drop_path_prob={config.drop_path_prob}"
+                f"random_ws drops no paths; leave out --drop_path_prob={drop_path_prob}"
             )
         if config.hessian_spectrum:
             raise UserError("random_ws has no curvature; leave out --hessian_spectrum")
-        if config.sync_batch_norm:
+        if getattr(config, "sync_batch_norm", False):
             raise UserError(
                 "random_ws computes only what is sampled, which cannot wait for other devices; leave "
                 "out --sync_batch_norm"
@@ -65,16 +65,16 @@ class Method(base.Method):
 
     def edge_weights(self, space, rng, num):
         """Samples `num` architectures, see `base.Method.edge_weights`."""
-        return {t: self._sample(space, t, rng, num) for t in space.cell_types}
+        return {t: self._sample(cell, rng, num) for t, cell in space.cells.items()}
 
-    def _sample(self, space, cell_type, rng, num):
-        num_edges, num_ops = space.alpha_shape(cell_type)
+    def _sample(self, cell, rng, num):
+        num_edges, num_ops = cell.alpha_shape
         weights = np.zeros((num, num_edges, num_ops), np.float32)
-        targets = np.array([node for node, _ in space.edges])
-        for node in range(space.num_nodes):
+        targets = np.array([node for node, _ in cell.edges])
+        for node, num_kept in enumerate(cell.kept):
             incoming = np.flatnonzero(targets == node)
             order = np.argsort(rng.random((num, len(incoming))), axis=1)  # a permutation a row
-            kept = incoming[order[:, :2]]  # [num, 2]
+            kept = incoming[order[:, :num_kept]]  # [num, num_kept]
             ops = rng.integers(num_ops, size=kept.shape)
             weights[np.arange(num)[:, None], kept, ops] = 1.0
         return weights

@@ -40,6 +40,7 @@ class Strengths(base.Method):
 
     def check(self, config):
         """Raises UserError where the configuration gives a strength, too."""
+        base.check_field(config, self.field, config.method)
         default = type(config).__dataclass_fields__[self.field].default
         if (given := getattr(config, self.field)) != default:
             raise UserError(

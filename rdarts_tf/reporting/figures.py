@@ -81,9 +81,9 @@ def alphas(records):
         for cell_type, raw in record.alphas.items():
             figure = charts.alpha_evolution(
                 special.softmax(raw, axis=-1),
-                primitives=space.cell_primitives(cell_type),
+                primitives=space.cell(cell_type).primitives,
                 title=f"{cell_type} cell",
-                num_inputs=space.num_inputs,
+                num_inputs=space.cell(cell_type).num_inputs,
                 chosen=_chosen(record.genotype, space, cell_type),
             )
             name = f"edge_weights_{number}_{_file_name(cell_type)}.png"
@@ -102,10 +102,8 @@ def cells(records):
         yield Heading(f"Cells of {group[0].label}{others}", level=3)
         if others:
             yield Paragraph(f"Found by {', '.join(record.label for record in group)}.")
-        for cell_type, pairs in group[0].genotype.cells.items():
-            concat = group[0].genotype.concat[cell_type]
-            sizes = {"num_inputs": 1, "ops_per_node": 1} if cell_type == "recurrent" else {}
-            figure = plots.draw_cell(pairs, concat, title=f"{cell_type} cell", **sizes)
+        for cell_type in group[0].genotype.cells:
+            figure = plots.draw_cell(group[0].genotype, cell_type, title=f"{cell_type} cell")
             name = f"cells_{number}_{_file_name(cell_type)}.svg"
             yield Picture(name, plots.to_svg(figure), f"{cell_type} cell of {group[0].label}")
     pending = [r.resume_command for r in records if not r.genotype]
@@ -236,9 +234,10 @@ def _last(values):
 
 def _chosen(genotype, space, cell_type):
     """{(edge, op)} of a genotype's cell, as far as they are of the space."""
-    edges, primitives = list(space.edges), space.cell_primitives(cell_type)
+    edges, primitives = space.cell(cell_type).edges, space.cell(cell_type).primitives
     pairs = genotype.cells.get(cell_type, ()) if genotype else ()
-    places = [((index // 2, state), name) for index, (name, state) in enumerate(pairs)]
+    nodes = genotype.targets(cell_type) if pairs else ()
+    places = [((node, state), name) for node, (name, state) in zip(nodes, pairs, strict=True)]
     return {
         (edges.index(place), list(primitives[edges.index(place)]).index(name))
         for place, name in places

@@ -5,8 +5,9 @@ import os
 import pathlib
 
 from rdarts_tf.analysis import csv_table, regret
+from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
-from rdarts_tf.config import search as config_lib
+from rdarts_tf.config.search import SearchConfig
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.runs import executor
@@ -27,19 +28,20 @@ class Exhaustive:
     """
 
     def __init__(self, space, dataset, *, seeds, out, common):
-        self.space = config_lib.SearchConfig(space=space).make_space()
+        self.space = SearchConfig(space=space).make_space()
         genotype.check_keeps_all_edges(self.space)
-        given, own = config_lib.parse(evaluate_config.EvaluateConfig, common)
+        given, own = flags.parse(lambda _: evaluate_config.of_space(self.space), common)
         if own["run_dir"] or own["overwrite"] or given.split != "test":
             raise UserError(
                 "--exhaustive trains into directories of its own, goes on with what is there and "
                 "scores on the test images; leave --run_dir, --overwrite and --split out"
             )
         # Those of the cells that a search on the space finds; evaluate does not know the space.
-        sizes = evaluate_config.preset(given.preset, dataset, self.space.name)
+        sizes = given.defaults(given.preset, dataset, {"space": self.space.name})
         self.changes = {"dataset": dataset, "seeds": given.seeds if seeds is None else seeds}
-        for name in ("layers", "init_channels"):
-            self.changes[name] = getattr(given, name) or sizes[name]
+        for name, size in sizes.items():
+            value = getattr(given, name)
+            self.changes[name] = size if value is None else value
         self.given, self.common = dataclasses.replace(given, **self.changes), common
         name = evaluate_config.folder_name(f"{self.space.name}_{dataset}")
         self.folder, self.table = pathlib.Path(out) / name, pathlib.Path(out) / f"{name}.csv"
@@ -65,7 +67,7 @@ class Exhaustive:
     def _task(self, name):
         text = str(genotype.of_choice(self.space, self.choices[name]))
         own = self.changes | {"genotype": text, "run_dir": self.folder / name}
-        command = ("-m", "rdarts_tf.evaluate", *self.common, *config_lib.argv(own))
+        command = ("-m", "rdarts_tf.evaluate", *self.common, *base.argv(own))
         return executor.Task(name, (command,), self.folder / name)
 
     def _id(self, choice):
@@ -90,7 +92,7 @@ class Exhaustive:
             run_dir, config = self._evaluation(name)
             run_dir.check_ours("evaluation")
             recorded = run_dir.read_json("config.json")
-            if recorded and (differing := config_lib.differences(config, recorded)):
+            if recorded and (differing := base.differences(config, recorded)):
                 raise UserError(
                     f"{run_dir.path} was trained with other flags: {', '.join(differing)}; choose "
                     "another --out"

@@ -27,18 +27,20 @@ class Progress:
         if sys.stderr.isatty():
             self.bar = tqdm.tqdm(desc=label, total=total, initial=initial, unit="step", leave=False)
 
-    def advance(self, steps, *, loss, accuracy):
+    def advance(self, steps, metrics):
+        """Shows that so many more steps are done, and {name: number} so far."""
         self.done += steps
+        told = {name: f"{value:.3f}" for name, value in metrics.items()}
         if self.bar:
-            self.bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}", refresh=False)
+            self.bar.set_postfix(told, refresh=False)
             self.bar.update(steps)
         elif time.monotonic() - self.last_line > _SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
             rate = (self.last_line - self.start) / (self.done - self.initial)
             eta = rate * (self.total - self.done)
+            numbers = ", ".join(f"{name} {text}" for name, text in told.items())
             print(
-                f"{self.label}: step {self.done}/{self.total}, loss {loss:.3f}, "
-                f"accuracy {accuracy:.3f}, ETA {eta:.0f} s",
+                f"{self.label}: step {self.done}/{self.total}, {numbers}, ETA {eta:.0f} s",
                 file=sys.stderr,
                 flush=True,
             )

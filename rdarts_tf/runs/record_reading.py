@@ -117,7 +117,7 @@ def _check_alphas(record):
     space = record.make_space() if record.alphas else None
     with _damage(record.path / "alphas.npz"):
         for cell_type, values in record.alphas.items():
-            if values.ndim != 3 or values.shape[1:] != space.alpha_shape(cell_type):
+            if values.ndim != 3 or values.shape[1:] != space.cell(cell_type).alpha_shape:
                 raise ValueError(f"alpha of cell {cell_type!r} has shape {list(values.shape)}")
 
 

@@ -8,6 +8,7 @@ A run that selects among several searches: runs/<name> · selection.json · sele
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -19,6 +20,7 @@ import zlib
 
 import numpy as np
 
+from rdarts_tf.config.base import to_flags
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import placing
 
@@ -116,6 +118,17 @@ class RunDir:
         """Writes NAME.txt and NAME.json of a genotype.Genotype."""
         self.write_text(f"{name}.txt", f"{found}\n")
         self.write_text(f"{name}.json", found.to_json() + "\n")
+
+    def write_description(self, config, data):
+        """Writes what tells another process of a run: config.json, flags.cfg, dataset.json.
+
+        Args:
+            config: the configuration, a dataclass.
+            data: what the task records of its data, a dict.
+        """
+        self.write_json("config.json", dataclasses.asdict(config))
+        self.write_text("flags.cfg", to_flags(config))
+        self.write_json("dataset.json", data)
 
     def read_json(self, name):
         """The content of a JSON file, or None if there is none.

@@ -7,10 +7,12 @@ import pathlib
 import shlex
 
 from rdarts_tf import registry
-from rdarts_tf.config import search as config_lib
+from rdarts_tf.config.base import FREE
+from rdarts_tf.config.search import SearchConfig, of_space
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes.genotype import Genotype
 from rdarts_tf.methods.tracker import LAMBDA_MAX
+from rdarts_tf.runs.decisions import stop_epoch
 
 # Fields of a configuration that only measure, if the method decides nothing by curvature.
 _CURVATURE = ("hessian_every", "eigensolver", "hessian_batches")
@@ -81,7 +83,7 @@ class Record:
     def selects(self):
         """Whether its result is chosen among other runs."""
         recorded = self.selection or self.parts
-        return bool(recorded or self.make_method().runs(config_lib.SearchConfig()))
+        return bool(recorded or self.make_method().runs(SearchConfig()))
 
     @property
     def method(self):
@@ -94,8 +96,7 @@ class Record:
     @property
     def stop_epoch(self):
         """The epoch whose architecture is the result of an early stop, or None."""
-        stops = [d["epoch"] for d in self.decisions if d["decision"] == "stop"]
-        return stops[0] if stops else None
+        return stop_epoch(self.decisions)
 
     @property
     def searched(self):
@@ -134,9 +135,10 @@ class Record:
 
     def settings(self):
         """The fields of its configuration that determine the result, but for the seed."""
-        complete = dataclasses.asdict(config_lib.SearchConfig()) | self.config
+        with self._named():
+            complete = dataclasses.asdict(of_space(self.space)()) | self.config
         unused = _CURVATURE if self.method == "darts" else ()
-        return {k: v for k, v in complete.items() if k not in (*config_lib.FREE, *unused, "seed")}
+        return {k: v for k, v in complete.items() if k not in (*FREE, *unused, "seed")}
 
     def make_space(self):
         """The spaces.base.Space that was searched.
@@ -146,12 +148,12 @@ class Record:
         """
         settings = {"space": self.config["space"], "nodes": self.config.get("nodes")}
         with self._named():
-            return config_lib.SearchConfig(**settings).make_space()
+            return SearchConfig(**settings).make_space()
 
     def make_method(self):
         """The methods.base.Method; raises UserError as `make_space`."""
         with self._named():
-            return config_lib.SearchConfig(method=self.config["method"]).make_method()
+            return SearchConfig(method=self.config["method"]).make_method()
 
     @contextlib.contextmanager
     def _named(self):

@@ -1,4 +1,4 @@
-"""A search space: which primitives each edge of each cell type may carry."""
+"""A search space: cell types, and which primitives each of their edges may carry."""
 
 import dataclasses
 import itertools
@@ -16,62 +16,104 @@ def edges(num_nodes, num_inputs=2):
 
 
 @dataclasses.dataclass(frozen=True)
-class Space:
-    """Primitives of each edge by cell type.
+class CellSpace:
+    """The choices of one cell type.
 
     Attributes:
-        name: how users call it.
-        primitives: {cell type: one tuple of primitive names per edge}, in the order of `edges` and
-            of the columns of alpha.
-        num_nodes: intermediate nodes of a cell; their outputs are concatenated.
-        num_inputs: input states of a cell.
+        primitives: one tuple of names per edge, in the order of `edges` and of the rows of alpha.
+        num_nodes: intermediate nodes.
+        num_inputs: input states.
+        kept_edges: that enter a node of a derived cell: a number, or one for each node.
     Raises:
-        ValueError: the number of edges is not that of `num_nodes`, or edges of one cell type differ
-            in the number of their primitives.
+        ValueError: numbers that do not belong together, or edges that differ in the number of their
+            primitives.
     """
 
-    name: str
-    primitives: dict[str, tuple[tuple[str, ...], ...]]
+    primitives: tuple[tuple[str, ...], ...]
     num_nodes: int = 4
     num_inputs: int = 2
+    kept_edges: int | tuple[int, ...] = 2
 
     def __post_init__(self):
-        for cell_type, by_edge in self.primitives.items():
-            if len(by_edge) != len(self.edges):
-                raise ValueError(
-                    f"space {self.name!r}: {len(by_edge)} edges in cell {cell_type!r}, "
-                    f"{self.num_nodes} nodes need {len(self.edges)}"
-                )
-            if len({len(names) for names in by_edge}) != 1:
-                raise ValueError(
-                    f"space {self.name!r}: the edges of cell {cell_type!r} must offer equally many "
-                    "primitives; fill up with 'none'"
-                )
-
-    @property
-    def cell_types(self):
-        return tuple(self.primitives)
+        if len(self.primitives) != len(self.edges):
+            raise ValueError(
+                f"{len(self.primitives)} edges, {self.num_nodes} nodes need {len(self.edges)}"
+            )
+        if len(set(map(len, self.primitives))) != 1:
+            raise ValueError("the edges must offer equally many primitives; fill up with 'none'")
+        if len(self.kept) != self.num_nodes or not all(
+            1 <= kept <= self.num_inputs + node for node, kept in enumerate(self.kept)
+        ):
+            raise ValueError(f"kept_edges={self.kept_edges} does not fit {self.num_nodes} nodes")
 
     @property
     def edges(self):
         return edges(self.num_nodes, self.num_inputs)
 
-    def alpha_shape(self, cell_type):
-        """[num_edges, num_ops] of the architecture parameters of `cell_type`.
+    @property
+    def kept(self):
+        """Edges that each node keeps."""
+        one_number = isinstance(self.kept_edges, int)
+        return (self.kept_edges,) * self.num_nodes if one_number else tuple(self.kept_edges)
 
-        Raises:
-            ValueError: the space has no such cell.
-        """
-        by_edge = self.cell_primitives(cell_type)
-        return len(by_edge), len(by_edge[0])
+    @property
+    def keeps_all_edges(self):
+        return sum(self.kept) == len(self.edges)
 
-    def cell_primitives(self, cell_type):
-        if cell_type not in self.primitives:
+    @property
+    def alpha_shape(self):
+        """(num_edges, num_ops) of the architecture parameters."""
+        return len(self.primitives), len(self.primitives[0])
+
+    @property
+    def node_states(self):
+        """The states that the nodes put out."""
+        return tuple(range(self.num_inputs, self.num_inputs + self.num_nodes))
+
+    def with_nodes(self, num_nodes):
+        """The same with another number of nodes; raises ValueError where the edges differ."""
+        if len(set(self.primitives)) > 1 or not isinstance(self.kept_edges, int):
+            raise ValueError(f"the edges of {self.num_nodes} nodes are listed one by one")
+        rows = self.primitives[:1] * len(edges(num_nodes, self.num_inputs))
+        return dataclasses.replace(self, primitives=rows, num_nodes=num_nodes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """The cell types of a search.
+
+    Attributes:
+        name: how users call it.
+        cells: {cell type: CellSpace}; the first one's skip connections are counted.
+        task: whose networks are built of the cells, a folder of `tasks`.
+    """
+
+    name: str
+    cells: dict[str, CellSpace]
+    task: str = "image_classification"
+
+    @property
+    def cell_types(self):
+        return tuple(self.cells)
+
+    @property
+    def primitives(self):
+        """{cell type: one tuple of names per edge}."""
+        return {cell_type: cell.primitives for cell_type, cell in self.cells.items()}
+
+    def cell(self, cell_type):
+        """The CellSpace of a cell type; raises ValueError if there is none."""
+        if cell_type not in self.cells:
             raise ValueError(
                 f"space {self.name!r} has no cell {cell_type!r}; its cells are "
-                + ", ".join(self.cell_types)
+                + ", ".join(self.cells)
             )
-        return self.primitives[cell_type]
+        return self.cells[cell_type]
+
+    def skips(self, genotype):
+        """How many edges of a genotype's cell of the first type pass their input on."""
+        names = [name for name, _ in genotype.cells[self.cell_types[0]]]
+        return sum(name in ("skip_connect", "identity") for name in names)
 
     def with_nodes(self, num_nodes):
         """The same space with another number of intermediate nodes.
@@ -79,22 +121,17 @@ class Space:
         Raises:
             UserError: fewer than one node, or the space lists its primitives edge by edge.
         """
-        if num_nodes == self.num_nodes:
+        if all(cell.num_nodes == num_nodes for cell in self.cells.values()):
             return self
         if num_nodes < 1:
             raise UserError(f"nodes must be at least 1, not {num_nodes}")
-        if any(len(set(by_edge)) > 1 for by_edge in self.primitives.values()):
+        try:
+            cells = {t: cell.with_nodes(num_nodes) for t, cell in self.cells.items()}
+        except ValueError as error:
             raise UserError(
-                f"space {self.name!r} defines its primitives edge by edge for {self.num_nodes} nodes; "
-                f"it cannot have {num_nodes}"
-            )
-        row = {cell_type: by_edge[0] for cell_type, by_edge in self.primitives.items()}
-        num_edges = len(edges(num_nodes, self.num_inputs))
-        return dataclasses.replace(
-            self,
-            num_nodes=num_nodes,
-            primitives={cell_type: (names,) * num_edges for cell_type, names in row.items()},
-        )
+                f"space {self.name!r} cannot have {num_nodes} nodes: {error}; leave --nodes out"
+            ) from error
+        return dataclasses.replace(self, cells=cells)
 
     def architectures(self):
         """Every choice of one primitive per edge, as {cell type: one name per edge}; lazily.
@@ -111,5 +148,5 @@ class Space:
 
 def uniform(name, primitives, *, num_nodes=4):
     """A space with the same primitives on every edge of normal and reduction cells."""
-    by_edge = (tuple(primitives),) * len(edges(num_nodes))
-    return Space(name, {"normal": by_edge, "reduce": by_edge}, num_nodes)
+    cell = CellSpace((tuple(primitives),) * len(edges(num_nodes)), num_nodes)
+    return Space(name, {"normal": cell, "reduce": cell})

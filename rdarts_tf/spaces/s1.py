@@ -1,6 +1,6 @@
 """S1: two primitives per edge, chosen by pruning the full space twice (Zela et al. 2020, app. B)."""
 
-from rdarts_tf.spaces.base import Space
+from rdarts_tf.spaces.base import CellSpace, Space
 
 _NORMAL = (
     ("skip_connect", "dil_conv_3x3"),
@@ -35,4 +35,4 @@ _REDUCE = (
     ("skip_connect", "dil_conv_5x5"),
 )
 
-SPACE = Space("s1", {"normal": _NORMAL, "reduce": _REDUCE})
+SPACE = Space("s1", {"normal": CellSpace(_NORMAL), "reduce": CellSpace(_REDUCE)})

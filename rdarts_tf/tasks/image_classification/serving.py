@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from rdarts_tf.tasks.image_classification import derived_network  # noqa: F401 - a .keras file names it
+
 
 @keras.saving.register_keras_serializable("rdarts_tf")
 class ServedNetwork(keras.Model):

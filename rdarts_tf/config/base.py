@@ -1,0 +1,169 @@
+"""Configurations as frozen dataclasses: what all of them share. No flag is read here.
+
+Names follow the authors' command line where users know them, defaults follow the paper.
+"""
+
+import dataclasses
+import math
+
+from rdarts_tf import registry
+from rdarts_tf.errors import UserError
+
+# Fields that do not change what a run computes: a run may be resumed with other values.
+FREE = ("data_dir", "checkpoint_every", "keep_checkpoints", "strategy", "jit_compile")
+FREE += ("name", "preset", "seeds")  # of an evaluation
+FREE += ("executor", "address", "cpus_per_run", "gpus_per_run")
+
+# Headings of --help, in this order.
+GROUPS = ("what", "data", "network", "training", "curvature", "devices", "run directory")
+
+
+REPLACE = "replace files that are there; without --out, those in a run directory always are"
+
+
+class ConfigError(UserError):
+    """A value that cannot be; the message is one sentence with the remedy."""
+
+
+def option(group, default, text, **kwargs):
+    """A field of a configuration with its flag's help.
+
+    Args:
+        group: one of GROUPS.
+        kwargs: low, high, choices.
+    """
+    return dataclasses.field(default=default, metadata={"group": group, "help": text} | kwargs)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """What the configuration of every stage that trains has in common."""
+
+    READS_RECORDS = True  # of a run, which may name plugins
+    OVERWRITE = (
+        "start anew in a run directory that is in use; what this package did not write stays"
+    )
+
+    data_dir: str | None = option(
+        "data", None, "where data sets are; default ~/tensorflow_datasets"
+    )
+    strategy: str = option(
+        "devices",
+        "auto",
+        "auto: mirrored with two or more GPUs, else one device",
+        choices=("auto", "one", "mirrored"),
+    )
+    mixed_precision: bool = option(
+        "devices", False, "compute in bfloat16, keep variables in float32"
+    )
+    jit_compile: str = option(
+        "devices",
+        "auto",
+        "XLA on a single device; auto: if that is a GPU and no max pooling needs a second derivative",
+        choices=("auto", "true", "false"),
+    )
+    checkpoint_every: int = option("run directory", 1, "epochs between checkpoints", low=1)
+    keep_checkpoints: int = option(
+        "run directory", 2, "newest checkpoints that are kept; 0 keeps all", low=0
+    )
+
+    def load_dataset(self):
+        module, args, kwargs = plugin("datasets", self.dataset, "load")
+        try:
+            return module.load(*args, data_dir=self.data_dir, **kwargs)
+        except TypeError as error:
+            raise ConfigError(f"dataset {self.dataset!r} does not take that: {error}") from error
+
+    @property
+    def dtype(self):
+        """Keras' name of the precision."""
+        return "mixed_bfloat16" if self.mixed_precision else "float32"
+
+    def check_values(self):
+        """Raises UserError for a value on the wrong side of a bound or not finite; a task adds its own."""
+        check_finite(self)
+        check_positive(self, "learning_rate", "grad_clip")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExecutorConfig:
+    """Where the runs of a command that starts several are executed."""
+
+    executor: str = option(
+        "devices",
+        "auto",
+        "of several runs: ray, at the same time; local, one after the other; auto: ray if it is "
+        "installed",
+        choices=("auto", "ray", "local"),
+    )
+    address: str | None = option(
+        "devices", None, "of a running Ray cluster; default: this machine alone"
+    )
+    cpus_per_run: int | None = option(
+        "devices", None, "cores of a run; default: those of this machine, shared by the runs", low=1
+    )
+    gpus_per_run: float | None = option(
+        "devices", None, "GPUs of a run; default: 1 if there are any", low=0.0
+    )
+
+
+def plugin(kind, spec, attribute):
+    """registry.load, and a check that the module is such a plugin."""
+    module, args, kwargs = registry.load(kind, spec)
+    if not hasattr(module, attribute):
+        raise ConfigError(f"{kind[:-1]} {spec!r}: the module defines no {attribute}")
+    return module, args, kwargs
+
+
+def default(config, name):
+    """The default of a field."""
+    return type(config).__dataclass_fields__[name].default
+
+
+def check_positive(config, *names):
+    for name in names:
+        if getattr(config, name) <= 0:
+            raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")
+
+
+def check_finite(config):
+    """Raises ConfigError when a value is infinite or no number."""
+    for name, value in dataclasses.asdict(config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"--{name}={value} is no finite number")
+
+
+def to_argv(config):
+    """The flags that give `config`, those at their defaults left out."""
+    values = dataclasses.asdict(config).items()
+    return argv({name: value for name, value in values if value != default(config, name)})
+
+
+def argv(values):
+    """("--name=value", ...) of a dict; None is left out."""
+    return tuple(
+        f"--{name}={to_text(value)}" for name, value in values.items() if value is not None
+    )
+
+
+def to_flags(config):
+    """The text of a flag file that reproduces `config`."""
+    return "".join(f"{flag}\n" for flag in argv(dataclasses.asdict(config)))
+
+
+def differences(config, recorded):
+    """["--epochs=50 (the run has 30)", ...] of the fields that determine the result.
+
+    Args:
+        recorded: the fields of another run as a dict.
+    """
+    return [
+        f"--{name}={to_text(value)} (the run has {to_text(recorded.get(name))})"
+        for name, value in dataclasses.asdict(config).items()
+        if name not in FREE and value != recorded.get(name)
+    ]
+
+
+def to_text(value):
+    """A value as a command line has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,89 @@
+"""What a method decided in a run, as decisions.json keeps it."""
+
+from rdarts_tf.methods import base
+
+
+def stop_epoch(decisions):
+    """The epoch whose architecture is the result of an early stop, or None.
+
+    Args:
+        decisions: dicts with "decision" ("stop" or "rollback") and "epoch".
+    """
+    return next((d["epoch"] for d in decisions if d["decision"] == "stop"), None)
+
+
+class Decisions:
+    """The decisions of a run, and what follows from them.
+
+    Args:
+        method: methods.base.Method.
+        config: config.search.SearchConfig.
+        run_dir: run_dir.RunDir; nothing is written yet.
+    """
+
+    def __init__(self, method, config, run_dir):
+        self.method, self.config, self.run_dir = method, config, run_dir
+        self.made = []
+
+    @property
+    def stop_epoch(self):
+        return stop_epoch(self.made)
+
+    def read(self):
+        """Takes over what is recorded, once no checkpoint of an abandoned branch is left."""
+        self.made = self.run_dir.read_json("decisions.json") or []
+        if self.made and not self.made[-1]["carried_out"]:
+            self.run_dir.delete_checkpoints_after(self.made[-1]["epoch"] + 1)
+            self.made[-1]["carried_out"] = True
+            self._write()
+
+    def forget_after(self, epoch):
+        """A stop is decided anew where the epochs that led to it are not on record."""
+        self.made = [
+            d for d in self.made if d["decision"] == "rollback" or d["decided_after"] < epoch
+        ]
+
+    def in_force(self, epoch):
+        """The configuration that was or is in force in `epoch`: since the last rollback to before it."""
+        rollbacks = [d["epoch"] for d in self.made if d["decision"] == "rollback"]
+        num_rollbacks = max((k + 1 for k, s in enumerate(rollbacks) if s < epoch), default=0)
+        return self.method.in_force(self.config, epoch, num_rollbacks=num_rollbacks)
+
+    def make(self, history):
+        """Asks the method what to do after the last epoch of `history`, and records it.
+
+        Returns:
+            the recorded dict, or None to go on.
+        """
+        if self.stop_epoch is not None:
+            return None
+        decision = self.method.after_epoch(self.config, history, num_rollbacks=len(self.made))
+        if decision is base.CONTINUE:
+            return None
+        stops, last = isinstance(decision, base.Stop), len(history) - 1
+        self.made.append(
+            {
+                "decision": "stop" if stops else "rollback",
+                "epoch": decision.epoch,
+                "decided_after": last,
+                "text": f"after epoch {last}: {self._told(decision)}",
+                "carried_out": stops,
+            }
+        )
+        self._write()
+        return self.made[-1]
+
+    def _told(self, decision):
+        """A decision in words."""
+        epoch, n = decision.epoch, len(self.made)
+        if isinstance(decision, base.Stop):
+            return f"stop; the result is the architecture of epoch {epoch}"
+        last = self.config.epochs - 1
+        old, new = (
+            vars(self.method.in_force(self.config, last, num_rollbacks=k)) for k in (n, n + 1)
+        )
+        changes = [f"{k} {old[k]:g} -> {new[k]:g}" for k in old if old[k] != new[k]]
+        return f"back to the end of epoch {epoch}, {', '.join(changes)}"
+
+    def _write(self):
+        self.run_dir.write_json("decisions.json", self.made)

@@ -1,0 +1,169 @@
+"""What a domain supplies. The engine imports this file of `tasks` and nothing else.
+
+A task is a folder `tasks/<name>` (or a package of the user's), whose spaces name it as their `task`:
+
+    options.py   no TensorFlow: SearchConfig and EvaluateConfig, the flags; CELL_TYPES, METRICS, SCORE
+    task.py      Search(config, data) and Evaluation(config, data, seed=), both Problems
+
+The data are what the `load` of a data set of the task returns; they have a `name` and a `record()`, a
+dict ready for JSON.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A number that training and scoring report, as `stage/name` in metrics.jsonl and TensorBoard.
+
+    Attributes:
+        name: e.g. "accuracy".
+        better: 1 if more is better, -1 if less is.
+        unit: e.g. "nats"; "": a fraction or number.
+    """
+
+    name: str
+    better: int
+    unit: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """The number by which trained networks are compared; less is better.
+
+    Attributes:
+        name: e.g. "error"; result.json has <name>_mean and <name>_std.
+        of: {metric: number} -> the score.
+        told: the score and its deviation -> words.
+    """
+
+    name: str
+    of: Callable[[dict], float]
+    told: Callable[..., str]
+
+
+class Output(typing.NamedTuple):
+    """Of one pass over a replica's part of a batch.
+
+    Attributes:
+        total: scalar to differentiate, summed over the examples; the engine divides by `count`.
+        outputs: what `Problem.sums` reads.
+        carry: list of tensors for the next step of the same stream, axis 0 as that of the batch.
+    """
+
+    total: typing.Any
+    outputs: typing.Any
+    carry: list
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How weights and alphas move.
+
+    Attributes:
+        update: (w, slots, g, rates) -> (w, slots), lists of tensors, slots by name; differentiable in
+            g. The alpha step takes its virtual step by it.
+        slots: names of what the update remembers, each like w, from zeros.
+        grad_clip: largest global norm of g.
+        alpha_betas: (beta_1, beta_2) of Adam.
+    """
+
+    update: Callable
+    slots: tuple[str, ...]
+    grad_clip: float
+    alpha_betas: tuple[float, float] = (0.5, 0.999)
+
+
+class Problem:
+    """One network and how it is trained on data, as the engine sees it; made anew by each process.
+
+    A batch is a tuple of tensors whose axis 0 is the batch. Everything drawn is a function of (seed,
+    epoch, step), so that a resumed run sees what it would have seen.
+
+    Attributes:
+        METRICS, SCORE: tuple of Metric, the last of which compares sampled architectures; the Score.
+        num_steps: training steps of an epoch.
+        score_steps: steps of a pass over the split that is scored.
+        num_sums: numbers that `sums` returns, the last of which is the number of examples.
+        carries: {"train" | "valid" | "score": shapes of what flows from step to step}; empty: nothing.
+    """
+
+    num_sums = 3
+    carries = {}
+
+    def network(self):
+        """The built Keras model; of a search with `alphas` {cell type: non-trainable variable [E, K]}."""
+        raise NotImplementedError
+
+    def facts(self, net):
+        """What result.json tells of a derived network, a dict; "num_parameters" at least."""
+        raise NotImplementedError
+
+    def told(self, facts):
+        """The facts in words."""
+        raise NotImplementedError
+
+    def recipe(self):
+        """The Recipe."""
+        raise NotImplementedError
+
+    def compiled(self, *, gpus):
+        """Whether XLA compiles the steps where --jit_compile=auto leaves it open."""
+        return gpus > 0
+
+    def rates(self, config, epoch):
+        """{name: float} of an epoch, "learning_rate" among them, recorded and passed to `loss`.
+
+        Args:
+            config: as the method has it in force in this epoch.
+        """
+        raise NotImplementedError
+
+    def train_epoch(self, config, epoch, *, first_step=0):
+        """tf.data.Dataset of training batches from a step on."""
+        raise NotImplementedError
+
+    def search_epoch(self, config, epoch, *, first_step=0):
+        """tf.data.Dataset of (training batch, validation batch) from a step on; of a search only."""
+        raise NotImplementedError
+
+    def score_epoch(self, config, epoch):
+        """tf.data.Dataset: one pass over the split that is scored."""
+        raise NotImplementedError
+
+    def sample_epoch(self, config, epoch, number, *, first_step=0):
+        """tf.data.Dataset: pass `number` over the scored split, permuted; for random_ws only."""
+        raise NotImplementedError
+
+    def count(self, batch):
+        """What the loss of a global batch is the mean over, e.g. its examples: scalar."""
+        raise NotImplementedError
+
+    def learning_rate_scale(self, batch):
+        """What a batch multiplies the learning rate by, scalar; None: nothing."""
+        return None
+
+    def loss(self, call, batch, carry, *, rates, seed, training, **network):
+        """The Output of a replica's part of a batch.
+
+        Args:
+            call: the network as a function of tensors, with its weights bound.
+            batch: of this replica.
+            carry: list of tensors, of this replica.
+            rates: {name: scalar}; used in training only.
+            seed: int32 [2], of all draws.
+            training: the mode of the network.
+            network: further arguments of the network: of a search edge_weights {cell type: [E, K]}
+                and sampled.
+        """
+        raise NotImplementedError
+
+    def sums(self, outputs, batch):
+        """float32 scalars that `metrics` turns into numbers, summed over a replica's part."""
+        raise NotImplementedError
+
+    def metrics(self, sums):
+        """{name of each of METRICS: float} of summed `sums`."""
+        raise NotImplementedError

@@ -1,0 +1,180 @@
+"""The one-shot model of image classification (Liu et al. 2019)."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from rdarts_tf.layers.batch_norm import BatchNorm
+from rdarts_tf.layers.cell import Cell
+from rdarts_tf.layers.primitives import fan_in_uniform
+from rdarts_tf.spaces.base import CellSpace, Space
+
+
+def reduction_cells(num_cells):
+    """Indices of the cells that halve the resolution: a third and two thirds of the depth."""
+    return sorted({num_cells // 3, 2 * num_cells // 3})
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class Supernet(keras.Model):
+    """Stem, cells of mixed operations, global average pooling, dense classifier (sec. 3.1).
+
+    The architecture parameters are non-trainable variables, one [num_edges, num_ops] matrix per
+    cell type, shared by all cells of the type; `trainable_variables` are the network weights w.
+
+    Args:
+        space: spaces.base.Space, or its fields as a dict.
+        num_classes: of the classifier.
+        channels: C of the first cells, even; the reduction cells double it.
+        num_cells: at least 1.
+        stem_multiplier: the stem has stem_multiplier * channels channels.
+        batch_norm: keyword arguments of every BatchNorm (`gamma_initializer`, `synchronized`).
+    Raises:
+        ValueError: odd channels, fewer than one cell or two classes.
+    """
+
+    def __init__(
+        self,
+        space,
+        num_classes,
+        *,
+        channels=16,
+        num_cells=8,
+        stem_multiplier=3,
+        batch_norm=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_size(channels, num_cells, num_classes)
+        self.space = space if isinstance(space, Space) else _space(space)
+        self.num_classes = num_classes
+        self.channels = channels
+        self.num_cells = num_cells
+        self.stem_multiplier = stem_multiplier
+        self.batch_norm = batch_norm or {}
+        self.stem_bn = BatchNorm(True, name="stem_bn", dtype=self.dtype_policy, **self.batch_norm)
+        reductions = reduction_cells(num_cells)
+        self.cells = []
+        for index in range(num_cells):
+            cell_type = "reduce" if index in reductions else "normal"
+            channels *= 2 if index in reductions else 1
+            self.cells.append(
+                Cell(
+                    self.space.cell(cell_type).primitives,
+                    channels,
+                    num_nodes=self.space.cell(cell_type).num_nodes,
+                    reduction=cell_type == "reduce",
+                    previous_reduction=index - 1 in reductions,
+                    batch_norm=self.batch_norm,
+                    dtype=self.dtype_policy,
+                    name=f"cell{index}",
+                )
+            )
+
+    def get_config(self):
+        return super().get_config() | {
+            "space": dataclasses.asdict(self.space),
+            "num_classes": self.num_classes,
+            "channels": self.channels,
+            "num_cells": self.num_cells,
+            "stem_multiplier": self.stem_multiplier,
+            "batch_norm": self.batch_norm,
+        }
+
+    def build(self, input_shape):
+        """input_shape: (None, H, W, channels of the images); H, W at least 8."""
+        image_channels, stem = input_shape[-1], self.stem_multiplier * self.channels
+        self.alphas = {
+            cell_type: self.add_weight(
+                name=f"alpha_{cell_type}",
+                shape=cell.alpha_shape,
+                initializer=keras.initializers.RandomNormal(0.0, 1e-3),
+                trainable=False,
+            )
+            for cell_type, cell in self.space.cells.items()
+        }
+        self.stem_kernel = self.add_weight(
+            name="stem",
+            shape=(3, 3, image_channels, stem),
+            initializer=fan_in_uniform(9 * image_channels),
+        )
+        self.stem_bn.build(stem)
+        shapes = [(None, None, None, stem)] * 2
+        for cell in self.cells:
+            cell.build(*shapes)
+            shapes = [shapes[1], (None, None, None, cell.num_nodes * cell.channels)]
+        features, dense = shapes[1][-1], fan_in_uniform(shapes[1][-1])
+        self.dense_kernel = self.add_weight(
+            name="classifier_kernel", shape=(features, self.num_classes), initializer=dense
+        )
+        self.dense_bias = self.add_weight(
+            name="classifier_bias", shape=(self.num_classes,), initializer=dense
+        )
+        self.built = True
+
+    def call(
+        self,
+        images,
+        edge_weights=None,
+        drop_path_prob=None,
+        seed=None,
+        sampled=False,
+        training=False,
+    ):
+        """Logits.
+
+        Args:
+            images: [N, H, W, channels], normalised.
+            edge_weights: {cell type: [num_edges, num_ops]}; None is softmax(alpha).
+            drop_path_prob: scalar, or None.
+            seed: int32 [2] for noise and drop path; None draws noise afresh.
+            sampled: compute only what has edge weight 1, see `Cell.call`.
+        Returns:
+            [N, num_classes], at least float32.
+        """
+        if edge_weights is None:
+            edge_weights = {
+                cell_type: tf.nn.softmax(tf.convert_to_tensor(alpha))
+                for cell_type, alpha in self.alphas.items()
+            }
+        images = tf.cast(images, self.compute_dtype)
+        stem = tf.nn.conv2d(images, tf.cast(self.stem_kernel, images.dtype), 1, "SAME")
+        s0 = s1 = self.stem_bn(stem, training=training)
+        seeds = [None] * self.num_cells
+        if seed is not None:
+            seeds = tf.unstack(tf.random.experimental.stateless_split(seed, self.num_cells))
+        for cell, cell_seed in zip(self.cells, seeds, strict=True):
+            cell_type = "reduce" if cell.reduction else "normal"
+            output = cell(
+                s0,
+                s1,
+                edge_weights=edge_weights[cell_type],
+                drop_path_prob=drop_path_prob,
+                seed=cell_seed,
+                sampled=sampled,
+                training=training,
+            )
+            s0, s1 = s1, output
+        features = tf.reduce_mean(s1, axis=(1, 2))
+        dtype = tf.float64 if features.dtype == tf.float64 else tf.float32
+        kernel, bias = tf.cast(self.dense_kernel, dtype), tf.cast(self.dense_bias, dtype)
+        return tf.linalg.matmul(tf.cast(features, dtype), kernel) + bias
+
+
+def _space(fields):
+    cells = {
+        t: CellSpace(**(cell | {"primitives": tuple(map(tuple, cell["primitives"]))}))
+        for t, cell in fields["cells"].items()
+    }
+    return Space(**(fields | {"cells": cells}))
+
+
+def check_size(channels, num_cells, num_classes):
+    """Raises ValueError where a network of these sizes cannot be."""
+    if channels < 2 or channels % 2:
+        raise ValueError(f"channels must be even and positive, not {channels}")
+    if num_cells < 1:
+        raise ValueError(f"cells must be at least 1, not {num_cells}")
+    if num_classes < 2:
+        raise ValueError(f"classes must be at least 2, not {num_classes}")
