@@ -50,7 +50,8 @@ def exact(train_loss, valid_loss, w, alpha, *, weight_step, all_mean=identity):
         with tf.GradientTape(watch_accessed_variables=False) as inner:
             inner.watch(w)
             loss = train_loss(w, alpha)
-        virtual = weight_step(w, all_mean(inner.gradient(loss, w)))
+        g = inner.gradient(loss, w, unconnected_gradients="zero")
+        virtual = weight_step(w, all_mean(g))
         loss = valid_loss(virtual, alpha)
     return all_mean(outer.gradient(loss, alpha, unconnected_gradients="zero"))
 

@@ -86,12 +86,18 @@ class Problem:
         METRICS, SCORE: tuple of Metric, the last of which compares sampled architectures; the Score.
         num_steps: training steps of an epoch.
         score_steps: steps of a pass over the split that is scored.
-        num_sums: numbers that `sums` returns, the last of which is the number of examples.
+        num_sums: numbers that `sums` returns, the last of which is what they are divided by.
         carries: {"train" | "valid" | "score": shapes of what flows from step to step}; empty: nothing.
     """
 
-    num_sums = 3
     carries = {}
+
+    def __init__(self, config, data):
+        self.config, self.data = config, data
+
+    @property
+    def num_sums(self):
+        return len(self.METRICS) + 1
 
     def network(self):
         """The built Keras model; of a search with `alphas` {cell type: non-trainable variable [E, K]}."""
@@ -119,7 +125,7 @@ class Problem:
         Args:
             config: as the method has it in force in this epoch.
         """
-        raise NotImplementedError
+        return {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
 
     def train_epoch(self, config, epoch, *, first_step=0):
         """tf.data.Dataset of training batches from a step on."""
@@ -165,5 +171,7 @@ class Problem:
         raise NotImplementedError
 
     def metrics(self, sums):
-        """{name of each of METRICS: float} of summed `sums`."""
-        raise NotImplementedError
+        """{name of each of METRICS: float} of summed `sums`; by default their means."""
+        *totals, count = sums
+        means = (total / max(count, 1.0) for total in totals)
+        return dict(zip((metric.name for metric in self.METRICS), means, strict=True))

@@ -23,7 +23,8 @@ class Classification(base.Problem):
     METRICS, SCORE = METRICS, SCORE
 
     def __init__(self, config, dataset, *, seed, train, scored):
-        self.config, self.dataset, self.seed = config, dataset, seed
+        super().__init__(config, dataset)
+        self.seed = seed
         self.train, self.scored = train, scored
         self.num_steps = streams.num_steps(len(train), config.batch_size)
         self.score_steps = streams.num_steps(len(scored), config.batch_size)
@@ -46,10 +47,6 @@ class Classification(base.Problem):
         correct = tf.reduce_sum(metrics.correct(logits, labels))
         return [loss, correct, tf.cast(tf.size(labels), tf.float32)]
 
-    def metrics(self, sums):
-        loss, correct, count = sums
-        return {"loss": loss / max(count, 1.0), "accuracy": correct / max(count, 1.0)}
-
     def _pass_over(self, split, augmentation, number, first_step):
         return streams.train_epoch(
             split,
@@ -62,7 +59,7 @@ class Classification(base.Problem):
 
     def augmentation(self, config, epoch):
         """The augment.Augmentation of training images in an epoch."""
-        dataset = self.dataset
+        dataset = self.data
         return augment.Augmentation(
             dataset.mean,
             dataset.std,
@@ -100,14 +97,14 @@ class Search(Classification):
         config = self.config
         net = Supernet(
             self.space,
-            self.dataset.num_classes,
+            self.data.num_classes,
             channels=config.init_channels,
             num_cells=config.layers,
             batch_norm=config.batch_norm,
             dtype=config.dtype,
             name="supernet",
         )
-        net.build((None, *self.dataset.image_shape))
+        net.build((None, *self.data.image_shape))
         return net
 
     def compiled(self, *, gpus):
@@ -178,14 +175,14 @@ class Evaluation(Classification):
         super().__init__(config, dataset, seed=seed, train=train, scored=scored)
 
     def network(self):
-        shape, num_classes = self.dataset.image_shape, self.dataset.num_classes
+        shape, num_classes = self.data.image_shape, self.data.num_classes
         return derived(self.config, shape, num_classes)
 
     def facts(self, net):
         return {
             "num_parameters": net.num_parameters(auxiliary=False),
             "num_parameters_with_auxiliary_head": net.num_parameters(),
-            "multiply_adds": net.multiply_adds(*self.dataset.image_shape[:2]),
+            "multiply_adds": net.multiply_adds(*self.data.image_shape[:2]),
         }
 
     def told(self, facts):

@@ -1,0 +1,80 @@
+"""A task that the package does not know, one folder, is searched to its closed-form optimum.
+
+With w* = p, a virtual step of size 1 ends at p whatever w was, so the exact gradient in p is
+(p - A) + (p - B); at xi = 0 the engine sees w = p from the last weight step and p - B alone.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+from rdarts_tf import search
+from rdarts_tf.engine import epochs
+from rdarts_tf.runs.run_dir import load_npz
+from tests import in_process
+from tests.toy_task import A, B
+
+FLAGS = ("--space=tests.toy_task", "--dataset=tests.toy_task", "--learning_rate=1")
+FLAGS += ("--epochs=10", "--arch_learning_rate=0.02", "--arch_weight_decay=0", "--seed=1")
+OPTIMUM = {"exact": (A + B) / 2, "finite_difference": (A + B) / 2, "first_order": B}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """(exit code, run directory, stderr) of a search."""
+
+    def run(name, *flags):
+        folder = tmp_path / name
+        code, _, err = in_process.run(
+            monkeypatch, capsys, search, *FLAGS, f"--run_dir={folder}", *flags
+        )
+        return code, folder, err
+
+    return run
+
+
+def on_of(alpha):
+    """p, the weight of the first primitive: [..., 1, 2] -> [...]."""
+    return 1 / (1 + np.exp(alpha[..., 0, 1] - alpha[..., 0, 0]))
+
+
+@pytest.mark.parametrize("alpha_step", OPTIMUM)
+def test_the_optimum_is_found_and_its_curvature(run, alpha_step):
+    code, folder, err = run(alpha_step, f"--alpha_step={alpha_step}", "--hessian_tolerance=1e-9")
+    assert code == 0, err
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    p = on_of(load_npz(folder / "alphas.npz")["toy"])
+    assert p[-1] == pytest.approx(OPTIMUM[alpha_step], rel=1e-3)
+    assert rows[-1]["validation/loss"] == pytest.approx(
+        ((p[-1] - A) ** 2 + (p[-1] - B) ** 2) / 2, rel=1e-5
+    )
+    for row, at in zip(rows, p, strict=True):  # along the difference u of both alphas
+        slope = at * (1 - at)
+        second = slope**2 + (at - B) * slope * (1 - 2 * at)  # d^2 ((p - B)^2 / 2) / du^2
+        assert row["curvature/lambda_max"] == pytest.approx(max(2 * second, 0), rel=1e-6, abs=1e-9)
+
+
+def test_killed_and_run_again_it_ends_with_the_same_bits(run, monkeypatch):
+    _, whole, _ = run("whole")
+    train_epoch = epochs.EpochRun._train_blocks
+
+    def interrupted(self, block):
+        if self.epoch == 4:
+            raise epochs.Interrupted("killed", 137)
+        return train_epoch(self, block)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(epochs.EpochRun, "_train_blocks", interrupted)
+        assert run("killed")[0] == 137
+    code, killed, err = run("killed")
+    assert code == 0, err
+    for name in ("alphas.npz", "checkpoints/epoch_0010_step_000000.npz"):
+        a, b = (load_npz(folder / name) for folder in (whole, killed))
+        assert a.keys() == b.keys() and all((a[k] == b[k]).all() for k in a)
+
+
+def test_a_flag_of_images_is_refused(run):
+    code, _, err = run("flag", "--init_channels=4")
+    assert code == 2
+    assert "--init_channels is a flag of the task image_classification" in err
