@@ -8,12 +8,14 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rdarts_tf import search
 from rdarts_tf.engine import epochs
 from rdarts_tf.runs.run_dir import load_npz
+from rdarts_tf.tasks import base
 from tests import in_process
-from tests.toy_task import A, B
+from tests.toy_task import A, B, task
 
 FLAGS = ("--space=tests.toy_task", "--dataset=tests.toy_task", "--learning_rate=1")
 FLAGS += ("--epochs=10", "--arch_learning_rate=0.02", "--arch_weight_decay=0", "--seed=1")
@@ -78,3 +80,35 @@ def test_a_flag_of_images_is_refused(run):
     code, _, err = run("flag", "--init_channels=4")
     assert code == 2
     assert "--init_channels is a flag of the task image_classification" in err
+
+
+def test_what_flows_from_step_to_step_is_kept_and_starts_anew_with_each_epoch(run, monkeypatch):
+    """A carry that counts the passes of its stream: 20 steps an epoch, one of scoring."""
+    plain = task.Search.loss
+    shapes = {stream: [(3,)] for stream in ("train", "valid", "score")}
+    monkeypatch.setattr(task.Search, "carries", shapes)
+
+    def counting(self, call, batch, carry, **kwargs):
+        return plain(self, call, batch, [part + 1 for part in carry], **kwargs)
+
+    monkeypatch.setattr(task.Search, "loss", counting)
+    for alpha_step in OPTIMUM:
+        code, folder, err = run(alpha_step, f"--alpha_step={alpha_step}", "--epochs=2")
+        assert code == 0, err
+        last = load_npz(folder / "checkpoints/epoch_0002_step_000000.npz")
+        counted = {stream: last[f"carry/{stream}/0"].tolist() for stream in shapes}
+        assert counted == {"train": [20] * 3, "valid": [20] * 3, "score": [1] * 3}
+
+
+def test_a_batch_may_scale_the_learning_rate(run, monkeypatch):
+    """Half the rate by each batch is half the rate."""
+
+    def update(w, slots, g, rates):
+        return [w[0] - tf.cast(rates["learning_rate"], w[0].dtype) * g[0]], {}
+
+    monkeypatch.setattr(task.Search, "recipe", lambda self: base.Recipe(update, (), 1e9))
+    _, half, _ = run("half", "--learning_rate=0.25", "--epochs=2")
+    monkeypatch.setattr(task.Search, "learning_rate_scale", lambda self, batch: tf.constant(0.5))
+    _, scaled, _ = run("scaled", "--learning_rate=0.5", "--epochs=2")
+    a, b = (load_npz(folder / "alphas.npz")["toy"] for folder in (half, scaled))
+    np.testing.assert_array_equal(a, b)
