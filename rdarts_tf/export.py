@@ -12,7 +12,6 @@ from absl import logging
 from rdarts_tf import registry
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import flags
-from rdarts_tf.config.export import ExportConfig
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
 from rdarts_tf.runs import placing
@@ -39,6 +38,19 @@ def main(config, *, run_dir, overwrite):
     return 0
 
 
+def options(given):
+    """The class of the configuration, by the cells that are exported."""
+    return registry.load_task(_task(given), "options").ExportConfig
+
+
+def _task(given):
+    """The name of the task, by default image_classification."""
+    if given["genotype"]:
+        return evaluate_config.of_genotype(named.read(given["genotype"])).TASK
+    recorded = RunDir(given["run_dir"]).read_json("config.json") if given["run_dir"] else None
+    return evaluate_config.of_record(recorded or {}).TASK
+
+
 def _check(config, run_dir):
     drawing = config.format in _DRAWINGS
     if run_dir is None and not (config.genotype and (drawing or config.what == "cell")):
@@ -50,10 +62,7 @@ def _check(config, run_dir):
         )
     if config.what == "cell" and config.format in ("tflite", "onnx"):
         raise UserError(f"--what=cell goes with --format=keras or savedmodel, not {config.format}")
-    if config.what == "cell" and config.channels % 2:
-        raise UserError(f"--channels={config.channels} is odd; take {config.channels + 1}")
-    if config.quantize == "int8" and config.format != "tflite":
-        raise UserError(f"--quantize=int8 goes with --format=tflite, not {config.format}")
+    config.check_values()
 
 
 def _genotype(config, run_dir):
@@ -105,9 +114,7 @@ def _export_cell(config, run_dir, *, overwrite):
     )
     from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
 
-    made = registry.load_task(evaluate_config.of_genotype(genotype).TASK, "export").cell(
-        genotype, config.cell, channels=config.channels, input_channels=config.input_channels
-    )
+    made = registry.load_task(config.TASK, "export").cell(genotype, config)
     metadata = {"genotype": str(genotype), "cell": config.cell}
     exporting.export_cell(made, path, config.format, metadata=metadata, overwrite=overwrite)
     print(path)
@@ -122,22 +129,18 @@ def _export_network(config, run_dir, *, overwrite):
     record, arrays = folder.read_json("dataset.json"), _arrays(config, folder, result)
     from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
 
-    dataset = _dataset(config, evaluated, record)
-    samples = dataset.test.images[:_NUM_SAMPLES]
+    task, dataset = registry.load_task(config.TASK, "export"), _dataset(config, evaluated, record)
+    samples = task.samples(dataset, _NUM_SAMPLES)
     found = exporting.export_network(
-        registry.load_task(evaluated.TASK, "export").served(evaluated, record, arrays),
+        task.served(evaluated, record, arrays),
         path,
         config.format,
         input_type=config.input,
         samples=samples,
-        calibration=dataset.train.images[: config.calibration_images] if calibrated else None,
+        calibration=task.calibration(dataset, config.calibration_images) if calibrated else None,
         overwrite=overwrite,
     )
-    print(
-        f"read back in a new process, {len(samples)} test images: largest difference "
-        f"{found.logits:.1e} of logits, {found.probabilities:.1e} of probabilities; "
-        f"{100 * found.same_class:.1f} % same class"
-    )
+    print(f"read back in a new process, {len(samples)} test examples: {exporting.told(found)}")
     print(path)
 
 
@@ -184,7 +187,7 @@ def _dataset(config, evaluated, record):
 
 def run():
     """The command; exits."""
-    flags.run(main, lambda _: ExportConfig)
+    flags.run(main, options)
 
 
 if __name__ == "__main__":

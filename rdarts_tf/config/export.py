@@ -1,4 +1,4 @@
-"""The configuration of python -m rdarts_tf.export."""
+"""The configuration of an export: what tasks have in common."""
 
 import dataclasses
 
@@ -27,33 +27,19 @@ class ExportConfig:
     )
     evaluation: str | None = option("what", None, "folder in RUN/evaluate; default: the only one")
     seed: int | None = option("what", None, "which of its trainings; default: its first", low=0)
-    input: str = option(
-        "network",
-        "uint8",
-        "type of the images: uint8 in 0..255 or float32 in 0..1",
-        choices=("uint8", "float32"),
-    )
-    quantize: str = option(
-        "network",
-        "none",
-        "int8: a TFLite file of 8-bit weights and activations, calibrated on training images",
-        choices=("none", "int8"),
-    )
-    calibration_images: int = option("data", 200, "of --quantize=int8", low=1)
     data_dir: str | None = option(
         "data", None, "where data sets are; default ~/tensorflow_datasets"
     )
-    # Cells.
     genotype: str | None = option(
         "what",
         None,
         "to draw or export cells of: the text Genotype(...), a file, or a published name",
     )
-    cell: str = option("network", "normal", "of --what=cell", choices=("normal", "reduce"))
-    channels: int = option("network", 16, "of --what=cell", low=2)
-    input_channels: int = option("network", 64, "of both inputs of --what=cell", low=1)
     out: str | None = option(
         "run directory",
         None,
         "file or folder to write, or a folder that exists, to write into; default RUN/export",
     )
+
+    def check_values(self):
+        """Raises UserError for what does not go together; a task adds its own."""

@@ -16,9 +16,8 @@ import tensorflow as tf
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import placing
 
-# Largest difference between the file's outputs and ours, relative to the largest logit, at least 1.
+# Largest difference between the file's outputs and ours, relative to the largest entry, at least 1.
 TOLERANCE = {"savedmodel": 1e-5, "keras": 1e-5, "tflite": 1e-4, "onnx": 1e-4}
-_DTYPES = {"uint8": tf.uint8, "float32": tf.float32}
 
 # Runs without this package but for a .keras file, whose layers it defines.
 _RELOAD = """
@@ -26,36 +25,42 @@ import importlib
 import sys
 import numpy as np
 kind, path, samples, out, module = sys.argv[1:]
-images = np.load(samples)
+inputs = dict(np.load(samples))
 if kind == "onnx":
     import onnxruntime
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    outputs = dict(zip(names, session.run(names, {"images": images})))
+    outputs = dict(zip(names, session.run(names, inputs)))
 else:
     import tensorflow as tf
     if kind == "tflite":
-        outputs = tf.lite.Interpreter(path).get_signature_runner("serve")(images=images)
+        outputs = tf.lite.Interpreter(path).get_signature_runner("serve")(**inputs)
     elif kind == "savedmodel":
-        outputs = tf.saved_model.load(path).signatures["serve"](images=tf.constant(images))
+        inputs = {name: tf.constant(value) for name, value in inputs.items()}
+        outputs = tf.saved_model.load(path).signatures["serve"](**inputs)
     else:
         import keras
         importlib.import_module(module)
-        outputs = keras.models.load_model(path)(images)
+        outputs = keras.models.load_model(path)(**inputs)
 assert kind == "keras" or "rdarts_tf" not in sys.modules
 np.savez(out, **{name: np.asarray(value) for name, value in outputs.items()})
 """
 
 
 def write_savedmodel(model, path, *, input_type):
-    """A SavedModel with the endpoints serve, serve_<the other input type> and metadata."""
+    """A SavedModel with the endpoints serve, serve_<another input type> and metadata.
+
+    Args:
+        model: what a task serves: INPUT_TYPES, signature(input type) -> {name: TensorSpec}, metadata().
+        input_type: of the endpoint serve.
+    """
     archive = keras.export.ExportArchive()
     archive.track(model)
-    for name, dtype in _DTYPES.items():
+    for name in model.INPUT_TYPES:
         archive.add_endpoint(
             "serve" if name == input_type else f"serve_{name}",
             _call(model),
-            input_signature=[tf.TensorSpec([None, *model.image_shape], dtype, name="images")],
+            input_signature=[model.signature(name)],
         )
     metadata = model.metadata()
     constants = {name: tf.constant(value) for name, value in metadata.items()}
@@ -65,16 +70,16 @@ def write_savedmodel(model, path, *, input_type):
 
 
 def write_keras(model, path, *, input_type):
-    """A .keras file; it takes both input types."""
+    """A .keras file; it takes all input types."""
     model.save(path)
 
 
 def write_tflite(model, path, *, input_type, calibration=None):
-    """A TFLite file with the signature serve; labels.txt and metadata.json are zipped to its end.
+    """A TFLite file with the signature serve; metadata.json, and labels.txt of classes, are zipped to its end.
 
     Args:
-        calibration: images in the input type [n, H, W, channels] by which weights and activations
-            are quantised to int8; None keeps float32.
+        calibration: {name: array} of inputs by which weights and activations are quantised to int8;
+            None keeps float32.
     """
     with tempfile.TemporaryDirectory() as folder:
         saved = pathlib.Path(folder) / "model"
@@ -82,13 +87,15 @@ def write_tflite(model, path, *, input_type, calibration=None):
         converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=["serve"])
         if calibration is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            num = len(next(iter(calibration.values())))
             converter.representative_dataset = lambda: (
-                {"images": calibration[i : i + 1]} for i in range(len(calibration))
+                {name: array[i : i + 1] for name, array in calibration.items()} for i in range(num)
             )
         path.write_bytes(converter.convert())
     metadata = model.metadata()
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("labels.txt", "".join(f"{name}\n" for name in metadata["class_names"]))
+        if names := metadata.get("class_names"):
+            archive.writestr("labels.txt", "".join(f"{name}\n" for name in names))
         archive.writestr("metadata.json", json.dumps(metadata))
 
 
@@ -107,9 +114,9 @@ def write_onnx(model, path, *, input_type):
             f'ONNX needs a converter ({error}); pip install "rdarts-tf[onnx]", or take '
             "--format=tflite or savedmodel"
         ) from error
-    spec = tf.TensorSpec([None, *model.image_shape], _DTYPES[input_type], name="images")
-    function = tf.function(_call(model), input_signature=[spec])
-    converted, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=18)
+    signature = [model.signature(input_type)]
+    function = tf.function(_call(model), input_signature=signature)
+    converted, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=18)
     for name, value in model.metadata().items():
         converted.metadata_props.add(key=name, value=json.dumps(value))
     onnx.save(converted, path)
@@ -127,28 +134,28 @@ class Comparison(typing.NamedTuple):
     """Of a written file with the network, on samples.
 
     Attributes:
-        logits, probabilities: largest differences.
-        same_class: share of samples.
-        scale: largest logit, at least 1.
+        differences: {output: largest difference}.
+        worst: largest of them, relative to the largest entry of the output, at least 1.
+        agreement: what the task says of the answers, e.g. "100.0 % same class"; may be "".
     """
 
-    logits: float
-    probabilities: float
-    same_class: float
-    scale: float
+    differences: dict
+    worst: float
+    agreement: str
 
 
 def export_network(model, path, kind, *, input_type, samples, calibration=None, overwrite=False):
     """Writes the model, reads it back in a fresh process, and moves it to `path` if it answers alike.
 
     Args:
-        model: ServedNetwork of a task.
+        model: what a task serves, see `write_savedmodel`; further as_input(examples, input type) ->
+            {name: array} and agreement(ours, theirs).
         path: of the file, for SavedModel of the folder.
         kind: a key of WRITERS.
-        input_type: "uint8" or "float32".
-        samples: uint8 [n, H, W, channels].
-        calibration: uint8 [m, H, W, channels]: quantise a TFLite file to int8 with them; it may
-            then differ by any amount.
+        input_type: one of the model's.
+        samples: examples as the task has them.
+        calibration: the same: quantise a TFLite file to int8 with them; it may then differ by any
+            amount.
         overwrite: replace a file or a former export.
     Returns:
         Comparison.
@@ -156,33 +163,37 @@ def export_network(model, path, kind, *, input_type, samples, calibration=None, 
         UserError: no converter, the difference is out of tolerance, or something else is there;
             nothing is written.
     """
-    as_input = (lambda x: x) if input_type == "uint8" else (lambda x: x.astype(np.float32) / 255)
-    options = {} if calibration is None else {"calibration": as_input(calibration)}
+    options = {}
+    if calibration is not None:
+        options = {"calibration": model.as_input(calibration, input_type)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export_") as folder:
         folder = pathlib.Path(folder)
-        written, images = folder / path.name, as_input(samples)
+        written, inputs = folder / path.name, model.as_input(samples, input_type)
         WRITERS[kind](model, written, input_type=input_type, **options)
-        found = _compare(
-            model(tf.constant(images)),
-            _reloaded(kind, written, images, folder, type(model).__module__),
-        )
-        worst = max(found.logits / found.scale, found.probabilities)
-        if calibration is None and not worst <= TOLERANCE[kind]:
+        found = _compare(model, inputs, _reloaded(kind, written, inputs, folder, model))
+        if calibration is None and not found.worst <= TOLERANCE[kind]:
             raise UserError(
-                f"the {kind} file answers otherwise than the network: logits differ by "
-                f"{found.logits:.1e}, probabilities by {found.probabilities:.1e}; nothing was written"
+                f"the {kind} file answers otherwise than the network: {told(found)}; nothing was "
+                "written"
             )
         placing.move(written, path, overwrite=overwrite)
     return found
 
 
-def _compare(ours, theirs):
-    ours = {name: value.numpy() for name, value in ours.items()}
-    difference = {name: float(np.abs(theirs[name] - ours[name]).max()) for name in ours}
-    same = np.mean(theirs["logits"].argmax(-1) == ours["logits"].argmax(-1))
-    scale = max(1.0, float(np.abs(ours["logits"]).max()))
-    return Comparison(**difference, same_class=float(same), scale=scale)
+def told(found):
+    """A Comparison in words."""
+    differences = (f"{value:.1e} of {name}" for name, value in found.differences.items())
+    agreement = f"; {found.agreement}" if found.agreement else ""
+    return f"largest difference {', '.join(differences)}{agreement}"
+
+
+def _compare(model, inputs, theirs):
+    constants = {name: tf.constant(value) for name, value in inputs.items()}
+    ours = {name: value.numpy() for name, value in model(**constants).items()}
+    differences = {name: float(np.abs(theirs[name] - ours[name]).max()) for name in ours}
+    worst = max(differences[name] / max(1.0, np.abs(ours[name]).max()) for name in ours)
+    return Comparison(differences, worst, model.agreement(ours, theirs))
 
 
 def export_cell(model, path, kind, *, metadata, overwrite=False):
@@ -227,16 +238,18 @@ def _write_metadata(path, metadata):
 
 
 def _call(model):
-    return lambda images: model(images)
+    return lambda inputs: model(**inputs)
 
 
-def _reloaded(kind, path, images, folder, module):
-    """The outputs of a written file on images, computed by another process."""
-    samples, out = folder / "samples.npy", folder / "outputs.npz"
-    np.save(samples, images)
-    command = [sys.executable, "-P", "-c", _RELOAD, kind, path, samples, out, module]
+def _reloaded(kind, path, inputs, folder, model):
+    """The outputs of a written file on inputs, computed by another process."""
+    samples, out = folder / "samples.npz", folder / "outputs.npz"
+    np.savez(samples, **inputs)
+    command = [sys.executable, "-P", "-c", _RELOAD, kind, path, samples, out]
     environment = _environment() if kind == "keras" else None
-    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    result = subprocess.run(
+        [*command, type(model).__module__], capture_output=True, text=True, env=environment
+    )
     if result.returncode:
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"the {kind} file cannot be read back: {last}; nothing was written")

@@ -4,6 +4,9 @@ A task is a folder `tasks/<name>` (or a package of the user's), whose spaces nam
 
     options.py   no TensorFlow: SearchConfig and EvaluateConfig, the flags; CELL_TYPES, METRICS, SCORE
     task.py      Search(config, data) and Evaluation(config, data, seed=), both Problems
+    export.py    if its networks can be exported: served(config, record, arrays) -> a Keras model, see
+                 engine.exporting; samples(data, num), calibration(data, num); cell(genotype, config);
+                 options.py has an ExportConfig then
 
 The data are what the `load` of a data set of the task returns; they have a `name` and a `record()`, a
 dict ready for JSON.

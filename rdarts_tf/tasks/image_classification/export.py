@@ -26,19 +26,31 @@ def served(config, record, arrays):
     )
 
 
-def cell(genotype, cell_type, *, channels, input_channels):
+def samples(dataset, num):
+    """The first test images."""
+    return dataset.test.images[:num]
+
+
+def calibration(dataset, num):
+    """The first training images."""
+    return dataset.train.images[:num]
+
+
+def cell(genotype, config):
     """A Keras model of [s0, s1], the outputs of the last two cells, freshly initialised.
 
+    Args:
+        config: options.ExportConfig.
     Raises:
         UserError: no image network has such cells.
     """
     check_genotype(genotype)
     layer = DerivedCell(
-        genotype.cells[cell_type],
-        genotype.concat[cell_type],
-        channels,
-        reduction=cell_type == "reduce",
+        genotype.cells[config.cell],
+        genotype.concat[config.cell],
+        config.channels,
+        reduction=config.cell == "reduce",
         name="cell",
     )
-    states = [keras.Input((None, None, input_channels), name=name) for name in ("s0", "s1")]
-    return keras.Model(states, layer(*states), name=f"{cell_type}_cell")
+    states = [keras.Input((None, None, config.input_channels), name=name) for name in ("s0", "s1")]
+    return keras.Model(states, layer(*states), name=f"{config.cell}_cell")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from rdarts_tf.config import evaluate, search
+from rdarts_tf.config import evaluate, export, search
 from rdarts_tf.config.base import ConfigError, option
 from rdarts_tf.tasks.base import Metric, Score
 
@@ -170,6 +170,36 @@ class EvaluateConfig(Shared, evaluate.EvaluateConfig):
             name = "paper" if dataset in PAPER_DATASETS else "small"
         sizes = paper(dataset, searched.get("space")) if name == "paper" else small()
         return sizes | {"train_portion": searched.get("train_portion", 0.5)}
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig(export.ExportConfig):
+    """An export of a network of images, or of a cell."""
+
+    TASK = "image_classification"
+
+    input: str = option(
+        "network",
+        "uint8",
+        "type of the images: uint8 in 0..255 or float32 in 0..1",
+        choices=("uint8", "float32"),
+    )
+    quantize: str = option(
+        "network",
+        "none",
+        "int8: a TFLite file of 8-bit weights and activations, calibrated on training images",
+        choices=("none", "int8"),
+    )
+    calibration_images: int = option("data", 200, "of --quantize=int8", low=1)
+    cell: str = option("network", "normal", "of --what=cell", choices=CELL_TYPES)
+    channels: int = option("network", 16, "of --what=cell", low=2)
+    input_channels: int = option("network", 64, "of both inputs of --what=cell", low=1)
+
+    def check_values(self):
+        if self.what == "cell" and self.channels % 2:
+            raise ConfigError(f"--channels={self.channels} is odd; take {self.channels + 1}")
+        if self.quantize == "int8" and self.format != "tflite":
+            raise ConfigError(f"--quantize=int8 goes with --format=tflite, not {self.format}")
 
 
 def paper(dataset, space):

@@ -1,6 +1,7 @@
 """A network as others use it: raw images in, logits and probabilities out."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rdarts_tf.tasks.image_classification import derived_network  # noqa: F401 - a .keras file names it
@@ -16,6 +17,8 @@ class ServedNetwork(keras.Model):
         mean, std: per channel, of images in [0, 1].
         class_names: one string per logit.
     """
+
+    INPUT_TYPES = ("uint8", "float32")
 
     def __init__(self, network, *, image_shape, mean, std, class_names, **kwargs):
         super().__init__(**kwargs)
@@ -53,6 +56,19 @@ class ServedNetwork(keras.Model):
         seed = tf.constant([0, 0]) if noisy else None
         logits = self.network(images, seed=seed, training=False)
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+
+    def signature(self, input_type):
+        """{"images": TensorSpec [None, H, W, channels]} of an input type."""
+        return {"images": tf.TensorSpec([None, *self.image_shape], input_type, name="images")}
+
+    def as_input(self, images, input_type):
+        """uint8 images [n, H, W, channels] as {"images": array} of an input type."""
+        return {"images": images if input_type == "uint8" else images.astype(np.float32) / 255}
+
+    def agreement(self, ours, theirs):
+        """How often two outputs have the same class, in words."""
+        same = np.mean(theirs["logits"].argmax(-1) == ours["logits"].argmax(-1))
+        return f"{100 * same:.1f} % same class"
 
     def metadata(self):
         """What a user of the file should know, ready for JSON."""
