@@ -31,7 +31,7 @@ def write_run(path, *, curvature=(0.1, 0.2, 0.4), accuracy=0.75, genotype=GENOTY
     ]
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     ramp = np.arange(len(curvature))[:, None, None] * np.array([0.1, -0.1])
-    alphas = {t: ramp + np.zeros(s1.SPACE.alpha_shape(t)) for t in s1.SPACE.cell_types}
+    alphas = {t: ramp + np.zeros(cell.alpha_shape) for t, cell in s1.SPACE.cells.items()}
     np.savez(path / "alphas.npz", **alphas)
     if genotype:
         write_json(path / "genotype.json", genotype)

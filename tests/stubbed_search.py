@@ -21,7 +21,7 @@ def replace_steps(monkeypatch):
         blocks.append((int(epoch), int(first), int(last), numbers))
         return last, tf.constant(0.5)
 
-    def measure(self, batches, *, epoch, drop_path_prob):
+    def measure(self, batches, *, epoch, rates):
         v = np.zeros(self.n)
         return curvature.Measured(1.0, 0.0, v, len(batches), 0.1, None, None)
 
