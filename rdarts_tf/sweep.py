@@ -94,7 +94,7 @@ def _checked_evaluation(config, searched):
     some = genotype.derive(space, {t: np.zeros(c.alpha_shape) for t, c in space.cells.items()})
     given = dataclasses.replace(given, genotype=str(some), dataset=dataset)
     evaluate_config.resolve(given, None)
-    return [*arguments, *own_dataset]
+    return [*arguments, *own_dataset, *base.argv(searched.plugin_flags())]
 
 
 def _refuse_overwrite(own):

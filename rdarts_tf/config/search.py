@@ -111,9 +111,13 @@ class SearchConfig(base.RunConfig, base.ExecutorConfig):
         name = f"{self.space}_{self.dataset}_{self.method}_s{self.seed}"
         return f"{folder}/" + "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
 
+    def plugin_flags(self):
+        """{flag: value} by which a command that reads the run's record may import its space."""
+        return {"plugin": self.space if "." in self.space else None}
+
     def selection_flags(self):
         """{flag: value} of the evaluation that scores a cell, beside those that `FREE` has."""
-        return {
+        return self.plugin_flags() | {
             "epochs": self.select_epochs,
             "dataset": self.dataset,
             "data_dir": self.data_dir,

@@ -9,7 +9,7 @@ import tensorflow as tf
 from rdarts_tf import hessian
 from rdarts_tf.engine import curvature
 from rdarts_tf.layers import primitives
-from tests.contracts.test_training import make
+from tests.contracts.test_training import RATES, make
 
 
 def batch(seed, size=6):
@@ -27,9 +27,13 @@ def search():
     return search
 
 
-def measured(search, eigensolver, *, batches=(0,), epoch=0, drop_path_prob=0.0):
+def rates(drop_path_prob=0.0):
+    return RATES | {"drop_path_prob": drop_path_prob}
+
+
+def measured(search, eigensolver, *, batches=(0,)):
     solver = curvature.Curvature(search, eigensolver=eigensolver, tolerance=1e-4)
-    return solver.measure([batch(b) for b in batches], epoch=epoch, drop_path_prob=drop_path_prob)
+    return solver.measure([batch(b) for b in batches], epoch=0, rates=rates())
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +54,8 @@ def test_the_full_hessian_is_symmetric_and_flat_along_each_edge(full):
 def test_the_hessian_is_that_of_the_loss(search, full):
     """Second differences of the loss; float32 leaves three digits at this step."""
     alpha = [a.value for a in search.net.alphas.values()]
-    loss = search.loss(batch(0), search.key(0, 0, curvature.CURVATURE), drop_path_prob=0.0)
-    w, _ = search.parameters()
+    loss = search.loss(batch(0), search.key(0, 0, curvature.CURVATURE), rates=rates())
+    w = search.weights()
     v, step = full.vector, 0.1
 
     def along(t):
@@ -75,7 +79,7 @@ def test_a_coarser_tolerance_saves_products(search):
     """What --hessian_tolerance is for: hessian_tolerance is `tolerance`."""
     coarse, fine = (
         curvature.Curvature(search, eigensolver="power", tolerance=tolerance).measure(
-            [batch(0)], epoch=0, drop_path_prob=0.0
+            [batch(0)], epoch=0, rates=rates()
         )
         for tolerance in (0.1, 1e-4)
     )
@@ -96,7 +100,7 @@ def test_one_draw_an_epoch_and_no_second_trace(search):
     solver = curvature.Curvature(search, eigensolver="full", tolerance=1e-3)
 
     def hessian(epoch, drop_path_prob=0.1):
-        return solver.measure([batch(0)], epoch=epoch, drop_path_prob=drop_path_prob).hessian
+        return solver.measure([batch(0)], epoch=epoch, rates=rates(drop_path_prob)).hessian
 
     first = hessian(0)
     np.testing.assert_array_equal(first, hessian(0))
@@ -129,8 +133,8 @@ def test_max_pooling_has_the_same_second_derivative_in_a_graph_every_time():
 def test_a_hessian_that_is_not_finite_has_no_eigenvalue(eigensolver):
     search = make()
     solver = curvature.Curvature(search, eigensolver=eigensolver, tolerance=1e-3)
-    solver.measure([batch(0)], epoch=0, drop_path_prob=0.0)
+    solver.measure([batch(0)], epoch=0, rates=rates())
     before = solver.vector.numpy()
     search.net.trainable_variables[0].assign(search.net.trainable_variables[0] * np.nan)
-    assert np.isnan(solver.measure([batch(0)], epoch=1, drop_path_prob=0.0).lambda_max)
+    assert np.isnan(solver.measure([batch(0)], epoch=1, rates=rates()).lambda_max)
     np.testing.assert_array_equal(before, solver.vector)

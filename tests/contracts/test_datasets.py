@@ -1,4 +1,4 @@
-"""Every data set keeps the contract of `rdarts_tf.datasets.base`; nothing is downloaded."""
+"""Every data set keeps the contract of `tasks.image_classification.data`; nothing is downloaded."""
 
 import importlib
 import threading
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from rdarts_tf import registry
 from rdarts_tf.datasets import cifar10, digits, image_folder, svhn, tfds
-from rdarts_tf.tasks.image_classification import augment, data
+from rdarts_tf.tasks.image_classification import augment, data, streams
 from tests import prepared_tfds
 
 SPECS = {
@@ -80,7 +80,8 @@ SHARP = augment.Augmentation((0.5,), (0.25,), crop_padding=1, cutout_length=4)
 
 
 def elements(pipeline):
-    return list(pipeline.as_numpy_iterator())
+    """The batches as lists of arrays: images, labels; of a search for training, then validation."""
+    return [tf.nest.flatten(batch) for batch in pipeline.as_numpy_iterator()]
 
 
 def assert_same(first, second):
@@ -107,12 +108,12 @@ def test_contract(dataset):
     transform = augment.Augmentation(
         dataset.mean, dataset.std, crop_padding=dataset.crop_padding, flip=dataset.flip
     )
-    batch = next(
-        iter(data.search_epoch(train, valid, batch_size=4, augment=transform, seed=0, epoch=0))
+    (images, labels), (valid_images, _) = next(
+        iter(streams.search_epoch(train, valid, batch_size=4, augment=transform, seed=0, epoch=0))
     )
-    assert batch[0].shape == batch[2].shape == (4, height, width, channels)
-    assert batch[0].dtype == tf.float32
-    assert batch[1].dtype == tf.int32
+    assert images.shape == valid_images.shape == (4, height, width, channels)
+    assert images.dtype == tf.float32
+    assert labels.dtype == tf.int32
 
 
 def test_registry_lists_data_sets_and_no_helper():
@@ -159,8 +160,8 @@ def test_digits():
 
 def test_resize():
     image = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    np.testing.assert_array_equal(data.resize(image, 16), image)
-    assert np.all(data.resize(np.full([20, 30, 3], 200, np.uint8), 8) == 200)
+    np.testing.assert_array_equal(augment.resize(image, 16), image)
+    assert np.all(augment.resize(np.full([20, 30, 3], 200, np.uint8), 8) == 200)
 
 
 # Image folders.
@@ -365,16 +366,16 @@ def test_batch_size_errors():
     with pytest.raises(
         data.DatasetError, match="batch size 6 is larger .*valid.*5 images.*at most 5"
     ):
-        data.check_batch_size(6, split, name="valid")
+        streams.check_batch_size(6, split, name="valid")
     with pytest.raises(data.DatasetError, match="batch size 0"):
-        data.check_batch_size(0, split, name="valid")
+        streams.check_batch_size(0, split, name="valid")
     arguments = {"batch_size": 6, "augment": SHARP, "seed": 0, "epoch": 0}
     with pytest.raises(data.DatasetError, match="search validation split, which has 5 images"):
-        data.search_epoch(split_of(9), split, **arguments)
+        streams.search_epoch(split_of(9), split, **arguments)
     with pytest.raises(data.DatasetError, match="search training split"):
-        data.search_epoch(split, split_of(9), **arguments)
+        streams.search_epoch(split, split_of(9), **arguments)
     with pytest.raises(data.DatasetError, match="training split"):
-        data.train_epoch(split, **arguments)
+        streams.train_epoch(split, **arguments)
 
 
 # Pipelines.
@@ -383,10 +384,10 @@ def test_batch_size_errors():
 def test_search_epoch_covers_training_once_and_draws_distinct_validation_images():
     train, valid = split_of(21), split_of(30)
     batches = elements(
-        data.search_epoch(train, valid, batch_size=8, augment=Identity(), seed=0, epoch=0)
+        streams.search_epoch(train, valid, batch_size=8, augment=Identity(), seed=0, epoch=0)
     )
     assert [len(batch[0]) for batch in batches] == [8, 8, 5]
-    assert len(batches) == data.num_steps(21, 8) == 3
+    assert len(batches) == streams.num_steps(21, 8) == 3
     seen = np.concatenate([batch[0][:, 0, 0, 0] for batch in batches])
     assert sorted(seen) == list(range(21))
     assert list(seen) != list(range(21))
@@ -402,7 +403,7 @@ def test_validation_batches_are_fresh_and_uniform():
     rows = [
         batch[2][0, 0, 0, 0]
         for epoch in range(4)
-        for batch in elements(data.search_epoch(train, valid, epoch=epoch, **arguments))
+        for batch in elements(streams.search_epoch(train, valid, epoch=epoch, **arguments))
     ]
     counts = np.bincount(np.array(rows, int), minlength=10)
     # 1,000 draws with replacement across steps: 100 +- 5 standard deviations of 9.5.
@@ -412,11 +413,11 @@ def test_validation_batches_are_fresh_and_uniform():
 @pytest.mark.parametrize("first_step", [1, 2, 3])
 def test_resumed_epoch_continues_bit_for_bit(first_step):
     arguments = {"batch_size": 8, "augment": SHARP, "seed": 3, "epoch": 2}
-    whole = elements(data.search_epoch(split_of(21), split_of(30), **arguments))
-    rest = data.search_epoch(split_of(21), split_of(30), first_step=first_step, **arguments)
+    whole = elements(streams.search_epoch(split_of(21), split_of(30), **arguments))
+    rest = streams.search_epoch(split_of(21), split_of(30), first_step=first_step, **arguments)
     assert_same(elements(rest), whole[first_step:])
-    whole = elements(data.train_epoch(split_of(21), **arguments))
-    rest = data.train_epoch(split_of(21), first_step=first_step, **arguments)
+    whole = elements(streams.train_epoch(split_of(21), **arguments))
+    rest = streams.train_epoch(split_of(21), first_step=first_step, **arguments)
     assert_same(elements(rest), whole[first_step:])
 
 
@@ -425,7 +426,7 @@ def test_epochs_are_functions_of_seed_and_epoch():
 
     def epoch(seed, epoch, transform=SHARP):
         return elements(
-            data.search_epoch(
+            streams.search_epoch(
                 train, valid, batch_size=16, augment=transform, seed=seed, epoch=epoch
             )
         )[0]
@@ -441,21 +442,23 @@ def test_epochs_are_functions_of_seed_and_epoch():
 
 def test_train_and_validation_augmentation_are_independent():
     same = data.Split(np.full([8, 8, 8, 1], 200, np.uint8), np.zeros(8, np.int32))
-    batch = elements(data.search_epoch(same, same, batch_size=8, augment=SHARP, seed=0, epoch=0))[0]
+    batch = elements(
+        streams.search_epoch(same, same, batch_size=8, augment=SHARP, seed=0, epoch=0)
+    )[0]
     assert np.any(batch[0] != batch[2])
 
 
 def test_test_epoch_is_sequential_plain_or_augmented():
     split = split_of(21)
-    plain = elements(data.test_epoch(split, batch_size=8, augment=SHARP))
+    plain = elements(streams.test_epoch(split, batch_size=8, augment=SHARP))
     np.testing.assert_array_equal(
         np.concatenate([images for images, _ in plain]), SHARP.test(split.images)
     )
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in plain]), split.labels)
     arguments = {"batch_size": 8, "augment": SHARP, "seed": 0}
-    first = elements(data.test_epoch(split, epoch=0, **arguments))
-    assert_same(elements(data.test_epoch(split, epoch=0, **arguments)), first)
-    second = elements(data.test_epoch(split, epoch=1, **arguments))
+    first = elements(streams.test_epoch(split, epoch=0, **arguments))
+    assert_same(elements(streams.test_epoch(split, epoch=0, **arguments)), first)
+    second = elements(streams.test_epoch(split, epoch=1, **arguments))
     for one, other, unchanged in zip(first, second, plain, strict=True):
         np.testing.assert_array_equal(one[1], unchanged[1])
         assert np.any(one[0] != other[0])
@@ -463,7 +466,7 @@ def test_test_epoch_is_sequential_plain_or_augmented():
 
 
 def test_batch_larger_than_a_scored_split_is_one_partial_batch():
-    (batch,) = elements(data.test_epoch(split_of(5), batch_size=8, augment=SHARP))
+    (batch,) = elements(streams.test_epoch(split_of(5), batch_size=8, augment=SHARP))
     assert len(batch[1]) == 5
 
 
@@ -475,13 +478,13 @@ def test_one_trace_for_all_epochs_and_partial_batches():
         traces.append(1)
         total = tf.constant(0)
         for _ in tf.range(num_steps):
-            images, _, valid_images, _ = next(iterator)
+            (images, _), (valid_images, _) = next(iterator)
             total += tf.shape(images)[0] + tf.shape(valid_images)[0]
         return total
 
     specs = set()
     for epoch, first_step in ((0, 0), (1, 0), (2, 1)):
-        pipeline = data.search_epoch(
+        pipeline = streams.search_epoch(
             split_of(21),
             split_of(30),
             batch_size=8,
@@ -495,7 +498,10 @@ def test_one_trace_for_all_epochs_and_partial_batches():
         total = run(iter(pipeline), tf.constant(3 - first_step))
         assert total == 21 + 24 - 16 * first_step
     assert len(traces) == len(specs) == 1
-    assert [spec.shape.as_list() for spec in specs.pop()] == [[None, 8, 8, 1], [None]] * 2
+    assert [spec.shape.as_list() for spec in tf.nest.flatten(specs.pop())] == [
+        [None, 8, 8, 1],
+        [None],
+    ] * 2
 
 
 def test_images_become_tensors_once_and_outside_of_any_trace():
@@ -503,8 +509,8 @@ def test_images_become_tensors_once_and_outside_of_any_trace():
 
     @tf.function
     def first_label():
-        return split.tensors[1][0]
+        return streams._tensors(split)[1][0]
 
     assert first_label() == 0
-    assert isinstance(split.tensors[0].numpy(), np.ndarray)
-    assert split.tensors[0] is split.tensors[0]
+    assert isinstance(streams._tensors(split)[0].numpy(), np.ndarray)
+    assert streams._tensors(split)[0] is streams._tensors(split)[0]

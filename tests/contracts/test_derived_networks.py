@@ -14,7 +14,7 @@ from rdarts_tf.layers.derived_cell import DerivedCell
 from rdarts_tf.layers.drop_path import drop_path
 from rdarts_tf.layers.primitives import PRIMITIVES
 from rdarts_tf.tasks.image_classification.auxiliary_head import pool_to_2x2
-from rdarts_tf.tasks.image_classification.networks import DerivedNetwork, stem_for
+from rdarts_tf.tasks.image_classification.derived_network import DerivedNetwork, stem_for
 
 COUNTS = pathlib.Path(__file__).resolve().parents[1] / "data" / "param_counts.csv"
 SEED = [3, 4]

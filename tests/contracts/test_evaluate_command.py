@@ -6,8 +6,9 @@ import pytest
 
 from rdarts_tf import evaluate
 from rdarts_tf.config import evaluate as evaluate_config
-from rdarts_tf.config.search import ConfigError
+from rdarts_tf.config.base import ConfigError
 from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification.options import EvaluateConfig
 from tests import in_process
 
 PAIRS = "[('sep_conv_3x3', 1), ('skip_connect', 0)]"
@@ -17,9 +18,7 @@ GENOTYPE = f"Genotype(normal={PAIRS}, normal_concat=[2], reduce={PAIRS}, reduce_
 @pytest.fixture
 def command(monkeypatch, capsys):
     """command(*flags) -> (exit code, stdout, stderr)."""
-    return lambda *flags: in_process.run(
-        monkeypatch, capsys, evaluate.main, evaluate_config.EvaluateConfig, *flags
-    )
+    return lambda *flags: in_process.run(monkeypatch, capsys, evaluate, *flags)
 
 
 @pytest.mark.parametrize(
@@ -88,18 +87,18 @@ def test_files_of_others_are_never_replaced(command, tmp_path, name, overwrite):
 def test_the_papers_sizes(dataset, space, channels, cells, tmp_path):
     (tmp_path / "genotype.json").write_text(GENOTYPE)
     (tmp_path / "config.json").write_text(json.dumps({"space": space, "dataset": dataset}))
-    config = evaluate_config.resolve(evaluate_config.EvaluateConfig(), RunDir(tmp_path))
+    config = evaluate_config.resolve(EvaluateConfig(), RunDir(tmp_path))
     assert (config.init_channels, config.layers) == (channels, cells)
     assert (config.epochs, config.batch_size) == (600, 96)
-    own = evaluate_config.EvaluateConfig(layers=3, epochs=7)
+    own = EvaluateConfig(layers=3, epochs=7)
     config = evaluate_config.resolve(own, RunDir(tmp_path))
     assert (config.init_channels, config.layers, config.epochs) == (channels, 3, 7)
 
 
 def test_where_an_evaluation_without_a_run_goes():
-    config = evaluate_config.EvaluateConfig(genotype="DARTS_V2", dataset="tfds(mnist)")
+    config = EvaluateConfig(genotype="DARTS_V2", dataset="tfds(mnist)")
     assert evaluate_config.default_run_dir(config) == "runs/DARTS_V2_tfds-mnist"
-    config = evaluate_config.EvaluateConfig(genotype=GENOTYPE)
+    config = EvaluateConfig(genotype=GENOTYPE)
     assert evaluate_config.default_run_dir(config).startswith("runs/genotype_")
     with pytest.raises(ConfigError, match="--seeds=1,a"):
-        evaluate_config.EvaluateConfig(seeds="1,a").seed_list()
+        EvaluateConfig(seeds="1,a").seed_list()

@@ -14,7 +14,8 @@ import tensorflow as tf
 from rdarts_tf.engine import exporting
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
-from rdarts_tf.tasks.image_classification.networks import DerivedNetwork
+from rdarts_tf.tasks.image_classification import export
+from rdarts_tf.tasks.image_classification.derived_network import DerivedNetwork
 from rdarts_tf.tasks.image_classification.serving import ServedNetwork
 
 PAIRS = "[('sep_conv_3x3', 0), ('{}', 1)]"
@@ -180,9 +181,8 @@ def test_onnx_answers_alike(tmp_path):
 @pytest.mark.parametrize("cell_type", ["normal", "reduce"])
 def test_a_cell_becomes_part_of_a_keras_model(cell_type, tmp_path):
     path = tmp_path / "cell.keras"
-    exporting.export_cell(
-        named.read("DARTS_V2"), cell_type, path, "keras", channels=4, input_channels=6
-    )
+    made = export.cell(named.read("DARTS_V2"), cell_type, channels=4, input_channels=6)
+    exporting.export_cell(made, path, "keras", metadata={})
     cell = keras.models.load_model(path)
     inputs = keras.Input((8, 8, 3))
     stem = keras.layers.Conv2D(6, 3, padding="same")(inputs)
@@ -200,9 +200,10 @@ def test_a_cell_becomes_part_of_a_keras_model(cell_type, tmp_path):
 
 def test_a_cell_as_savedmodel_trains_without_this_package(tmp_path):
     path = tmp_path / "cell"
-    exporting.export_cell(
-        named.read(genotype()), "reduce", path, "savedmodel", channels=4, input_channels=6
-    )
+    made = export.cell(named.read(genotype()), "reduce", channels=4, input_channels=6)
+    exporting.export_cell(made, path, "savedmodel", metadata={"cell": "reduce"})
+    record = json.loads((path / "assets.extra/metadata.json").read_text())
+    assert record == {"cell": "reduce"}
     script = """
 import sys
 import keras, numpy as np

@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf import registry
-from rdarts_tf.config.search import SearchConfig
 from rdarts_tf.engine import distribution, search_run
-from rdarts_tf.methods.base import Regularization
 from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification import task
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 from tests import stubbed_search
 
 ELSEWHERE = {
@@ -25,8 +25,6 @@ ELSEWHERE = {
     "arch_learning_rate": "contracts/test_training.py",
     "arch_weight_decay": "contracts/test_training.py",
     "continue_after_stop": "end_to_end/test_decisions.py",
-    "cutout_prob": "unit/test_methods.py",
-    "cutout_ramp": "unit/test_methods.py",
     "finite_difference_radius": "contracts/test_training.py",
     "cpus_per_run": "unit/test_executor.py",
     "eigensolver": "contracts/test_curvature.py",
@@ -47,7 +45,6 @@ ELSEWHERE = {
     "select_epochs": "end_to_end/test_selection.py",
     "select_layers": "end_to_end/test_selection.py",
 }
-CUTOUT = Regularization(weight_decay=0.0, drop_path_prob=0.2, cutout_probability=1.0)
 METHOD = """
 import dataclasses
 from rdarts_tf.methods import base
@@ -56,9 +53,8 @@ class Method(base.Method):
     def __init__(self, factor):
         self.factor = factor
 
-    def regularization(self, config, epoch, **kwargs):
-        plain = super().regularization(config, epoch, **kwargs)
-        return dataclasses.replace(plain, weight_decay=self.factor * plain.weight_decay)
+    def in_force(self, config, epoch, **kwargs):
+        return dataclasses.replace(config, weight_decay=self.factor * config.weight_decay)
 """
 
 
@@ -80,6 +76,8 @@ def settings_of(folder):
         drop_path_prob=0.2,
         cutout="false",
         cutout_length=6,
+        cutout_prob=0.6,
+        cutout_ramp=True,
         strategy="one",
         sync_batch_norm=True,
         hessian_every=2,
@@ -91,8 +89,8 @@ def settings_of(folder):
 
 CHECKS = {
     "space": lambda seen: "noise" in seen.run.net.cells[0].primitives[0],
-    "dataset": lambda seen: seen.run.dataset.class_names == ("cat", "dog"),
-    "data_dir": lambda seen: seen.run.dataset.name == "image_folder(images)",
+    "dataset": lambda seen: seen.run.data.class_names == ("cat", "dog"),
+    "data_dir": lambda seen: seen.run.data.name == "image_folder(images)",
     "method": lambda seen: np.allclose([row["search/weight_decay"] for row in seen.rows], 0.03),
     "weight_decay": lambda seen: np.isclose(seen.blocks[0][-1]["weight_decay"], 0.03),
     "epochs": lambda seen: [row["epoch"] for row in seen.rows] == [0, 1, 2],
@@ -100,15 +98,21 @@ CHECKS = {
     "learning_rate": lambda seen: np.isclose(seen.blocks[0][-1]["learning_rate"], 0.2),
     # cos(2 pi / 3) = -1/2
     "learning_rate_min": lambda seen: np.isclose(seen.blocks[-1][-1]["learning_rate"], 0.125),
-    "train_portion": lambda seen: (len(seen.run.train), len(seen.run.valid)) == (12, 4),
+    "train_portion": lambda seen: (
+        (len(seen.run.problem.train), len(seen.run.problem.scored)) == (12, 4)
+    ),
     "init_channels": lambda seen: seen.run.net.channels == 4,
     "layers": lambda seen: len(seen.run.net.cells) == 2,
     "nodes": lambda seen: seen.run.net.alphas["normal"].shape == (2, 2),
     "drop_path_prob": lambda seen: np.isclose(seen.blocks[-1][-1]["drop_path_prob"], 0.2),
     "cutout": lambda seen: (
-        seen.run._augmentation(CUTOUT).cutout_length == 0
+        seen.run.problem.augmentation(seen.settings, epoch=2).cutout_length == 0
     ),  # in spite of drop path
-    "cutout_length": lambda seen: seen.cutout_length == 6,
+    "cutout_length": lambda seen: {a.cutout_length for a in seen.with_cutout} == {6},
+    "cutout_prob": lambda seen: seen.with_cutout[-1].cutout_probability == 0.6,
+    "cutout_ramp": lambda seen: (
+        [a.cutout_probability for a in seen.with_cutout] == pytest.approx([0, 0.3, 0.6])
+    ),
     "strategy": lambda seen: seen.strategies == ["one"],
     "sync_batch_norm": lambda seen: seen.run.net.cells[1].preprocess0.bn.synchronized,
     "checkpoint_every": lambda seen: seen.saved == [2, 3],  # the last epoch in any case
@@ -156,13 +160,14 @@ def _search(folder):
         run = search_run.SearchRun(settings, run_dir, say=lambda line: None)
         run.run()
         with_cutout = dataclasses.replace(settings, cutout="true")
+        problem = task.Search(with_cutout, run.data)
         return types.SimpleNamespace(
             settings=settings,
             run=run,
             rows=run_dir.read_metrics(),
             blocks=blocks,
             strategies=strategies,
-            cutout_length=search_run.cutout_length(with_cutout, run.dataset),
+            with_cutout=[problem.augmentation(with_cutout, epoch) for epoch in range(3)],
             saved=saved,
             checkpoints=[position for position, _ in run_dir.list_checkpoints()],
         )

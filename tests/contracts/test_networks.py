@@ -10,7 +10,7 @@ import tensorflow as tf
 from rdarts_tf import registry
 from rdarts_tf.layers.cell import Cell
 from rdarts_tf.spaces.base import uniform
-from rdarts_tf.tasks.image_classification.networks import Supernet, reduction_cells
+from rdarts_tf.tasks.image_classification.supernet import Supernet, reduction_cells
 
 SPACES = {name: registry.load("spaces", name)[0].SPACE for name in registry.names("spaces")}
 IMAGE_SPACES = {n: s for n, s in SPACES.items() if set(s.cell_types) == {"normal", "reduce"}}
@@ -24,7 +24,8 @@ def is_uniform(space):
 
 # Two nodes have 5 edges instead of 14 and all kinds of edges nonetheless.
 SMALL = {
-    n: s.with_nodes(min(s.num_nodes, 2)) if is_uniform(s) else s for n, s in IMAGE_SPACES.items()
+    n: s.with_nodes(min(s.cell("normal").num_nodes, 2)) if is_uniform(s) else s
+    for n, s in IMAGE_SPACES.items()
 }
 
 
@@ -76,7 +77,7 @@ def test_runs_on_even_and_odd_images(name, image, cells):
 def test_alphas_are_not_weights(name):
     net = supernet(name, cells=2)
     alphas = list(net.alphas.values())
-    assert [a.shape for a in alphas] == [net.space.alpha_shape(t) for t in net.alphas]
+    assert [a.shape for a in alphas] == [net.space.cell(t).alpha_shape for t in net.alphas]
     assert not {id(v) for v in net.trainable_variables} & {id(a) for a in alphas}
     assert {id(a) for a in alphas} <= {id(v) for v in net.non_trainable_variables}
     assert all(0 < np.abs(a.numpy()).max() < 0.01 for a in alphas)  # N(0, 1e-3)
@@ -119,7 +120,7 @@ def test_keras_file_round_trip(name, tmp_path):
 @pytest.mark.parametrize("name", [name for name, s in IMAGE_SPACES.items() if is_uniform(s)])
 def test_other_numbers_of_nodes(name, nodes):
     space = IMAGE_SPACES[name].with_nodes(nodes)
-    assert len(space.edges) == nodes * (nodes + 3) // 2
+    assert {len(cell.edges) for cell in space.cells.values()} == {nodes * (nodes + 3) // 2}
     net = supernet(space, cells=1)
     assert net(drawn(), seed=SEED, training=True).shape == (2, 3)
     assert net.dense_kernel.shape[0] == nodes * 4  # one reduction: 2 -> 4 channels

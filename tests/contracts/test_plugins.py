@@ -6,21 +6,19 @@ import pytest
 from sklearn.datasets import load_digits
 
 from rdarts_tf import analyze, evaluate, export, report, search, sweep
-from rdarts_tf.config import evaluate as evaluate_config
-from rdarts_tf.config import search as config_lib
-from rdarts_tf.config import sweep as sweep_config
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification import export as image_export
 from tests import in_process
 from tests.recorded_runs import write_json, write_result, write_run
 
 COMMANDS = {
-    "analyze": (analyze.main, config_lib.AnalyzeConfig, False),
-    "evaluate": (evaluate.main, evaluate_config.EvaluateConfig, True),
-    "export": (export.main, config_lib.ExportConfig, True),
-    "report": (report.main, config_lib.ReportConfig, False),
-    "search": (search.main, config_lib.SearchConfig, True),
-    "sweep": (sweep.main, sweep_config.SweepConfig, False),
+    "analyze": analyze,
+    "evaluate": evaluate,
+    "export": export,
+    "report": report,
+    "search": search,
+    "sweep": sweep,
 }
 # (fields that name the plugin, command, its flags; RUN stands for the run directory)
 READERS = [
@@ -31,6 +29,7 @@ READERS = [
     (("space",), "analyze", ["--what=discretization", "RUN"]),
     (("dataset",), "analyze", ["--what=discretization", "RUN"]),
     (("method",), "analyze", ["--what=spectrum", "RUN"]),
+    (("space",), "evaluate", ["--run_dir=RUN"]),
     (("dataset",), "evaluate", ["--run_dir=RUN"]),
     (("dataset",), "export", ["--run_dir=RUN"]),
 ]
@@ -50,10 +49,7 @@ def command(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(tmp_path)
 
     def run(name, *flags):
-        main, kind, in_run_dir = COMMANDS[name]
-        code, _, err = in_process.run(
-            monkeypatch, capsys, main, kind, *flags, in_run_dir=in_run_dir
-        )
+        code, _, err = in_process.run(monkeypatch, capsys, COMMANDS[name], *flags)
         return code, [line for line in err.splitlines() if line.startswith("error: ")]
 
     return run
@@ -73,7 +69,7 @@ def write_named(path, fields, plugin):
     trained = RunDir(path / "evaluate" / "test" / "seed_0")
     trained.checkpoints.mkdir(parents=True)
     trained.save_checkpoint({}, epoch=1)
-    named = {"dataset": plugin} if "dataset" in fields else {"dataset": "digits"}
+    named = {"genotype": "DARTS_V2", "dataset": plugin if "dataset" in fields else "digits"}
     write_json(path / "evaluate/test/config.json", named)
     names = [str(name) for name in load_digits().target_names]
     write_json(path / "evaluate/test/dataset.json", {"name": "digits", "class_names": names})
@@ -172,7 +168,7 @@ def test_export_reads_the_users_own_data_set(command, tmp_path, monkeypatch, plu
     def served(*_):
         raise UserError("the data set was read")
 
-    monkeypatch.setattr(export, "_served", served)
+    monkeypatch.setattr(image_export, "served", served)
     write_named(tmp_path / "run", ("dataset",), plugin)
     assert_refused(command("export", f"--plugin={plugin}", "--run_dir=run"), "was read")
 
@@ -185,3 +181,6 @@ def test_runs_that_a_command_starts_know_its_plugins(command, tmp_path, monkeypa
     method = f"--method=darts,best_of(method={plugin})"
     assert command("sweep", *flags, method) == (0, [])
     assert [f"--dataset={plugin}" in t.commands[1] for t in started] == [True] * 4
+    own_space = [f"--space={plugin}" in t.commands[0] for t in started]
+    assert [f"--plugin={plugin}" in t.commands[1] for t in started] == own_space
+    assert sum(own_space) == 2

@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf.config.evaluate import EvaluateConfig
 from rdarts_tf.datasets import digits
-from rdarts_tf.engine import evaluation_run, evaluation_steps
+from rdarts_tf.engine import evaluation_steps
 from rdarts_tf.errors import UserError
+from rdarts_tf.tasks.image_classification import task
 from rdarts_tf.tasks.image_classification.metrics import cross_entropy
+from rdarts_tf.tasks.image_classification.options import EvaluateConfig
+from tests.contracts.test_training import images_of_three_classes, of_any_size
 
 PAIRS = "[('sep_conv_3x3', 1), ('max_pool_3x3', 0)]"
 BASE = EvaluateConfig(
     genotype=f"Genotype(normal={PAIRS}, normal_concat=[2], reduce={PAIRS}, reduce_concat=[2])",
     init_channels=4,
     layers=1,
+    batch_size=6,
     drop_path_prob=0.0,
 )
 RATES = {"learning_rate": 0.05, "weight_decay": 3e-4, "drop_path_prob": 0.0}
@@ -26,9 +29,11 @@ RATES = {"learning_rate": 0.05, "weight_decay": 3e-4, "drop_path_prob": 0.0}
 def make(seed=1, **changes):
     keras.utils.set_random_seed(seed)
     config = dataclasses.replace(BASE, **changes)
-    net = evaluation_steps.make_network(config, (8, 8, 1), 3)
+    problem = task.Evaluation(config, images_of_three_classes(), seed=seed)
     strategy = tf.distribute.get_strategy()
-    return evaluation_steps.Retraining(net, config=config, strategy=strategy, seed=seed)
+    return evaluation_steps.Evaluation(
+        problem, problem.network(), config=config, strategy=strategy, seed=seed
+    )
 
 
 def batch(size=6):
@@ -40,8 +45,7 @@ def batch(size=6):
 
 def step(trainer, num_steps=1, epoch=0, **rates):
     rates = {name: tf.constant(rate) for name, rate in (RATES | rates).items()}
-    data = tf.data.Dataset.from_tensors(batch()).repeat()
-    data = data.map(lambda *e: tuple(tf.ensure_shape(t, [None, *t.shape[1:]]) for t in e))
+    data = tf.data.Dataset.from_tensors(batch()).repeat().map(of_any_size)
     at = tf.constant(0), tf.constant(num_steps), tf.constant(epoch)
     done, loss = trainer.train_block(iter(data), *at, rates)
     assert int(done) == num_steps and np.isfinite(loss)
@@ -110,19 +114,22 @@ def test_cutout_is_16_pixels_or_half_the_image(length, side, expected):
     image = np.zeros((1, side, side, 1), np.uint8)
     split = dataclasses.replace(data.train, images=image, labels=data.train.labels[:1])
     data = dataclasses.replace(data, train=split, test=split)
-    config = dataclasses.replace(BASE, cutout_length=length)
-    assert evaluation_run.make_augmentation(config, data).cutout_length == expected
+    config = dataclasses.replace(BASE, cutout_length=length, batch_size=1)
+    problem = task.Evaluation(config, data, seed=1)
+    assert problem.augmentation(config, 0).cutout_length == expected
+    assert problem.augmentation(config, 0).cutout_probability == 1
 
 
 def test_a_cutout_of_everything_is_refused():
     config = dataclasses.replace(BASE, cutout_length=16)
     with pytest.raises(UserError, match="--cutout_length=16 always blanks images of 8x8"):
-        evaluation_run.make_augmentation(config, digits.load())
+        task.Evaluation(config, digits.load(), seed=1)
 
 
 def test_the_split_of_the_search():
     data = digits.load()
     config = dataclasses.replace(BASE, split="search", train_portion=0.25, batch_size=64)
-    train, scored = evaluation_run.splits(config, data)
+    problem = task.Evaluation(config, data, seed=1)
+    train, scored = problem.train, problem.scored
     assert (len(train), len(scored)) == (359, 1078)
     np.testing.assert_array_equal(scored.images[-1], data.train.images[-1])

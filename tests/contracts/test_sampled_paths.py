@@ -1,6 +1,5 @@
 """Sampled architectures in the supernet: the values of computing everything, at the cost of a few."""
 
-import dataclasses
 import re
 
 import keras
@@ -8,14 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf.config.search import SearchConfig
 from rdarts_tf.engine import search_steps
 from rdarts_tf.engine.path_search import with_paths
-from rdarts_tf.engine.search_run import make_supernet
 from rdarts_tf.layers.cell import Cell
 from rdarts_tf.methods import random_ws
 from rdarts_tf.spaces.base import uniform
-from rdarts_tf.tasks.image_classification import networks
+from rdarts_tf.tasks.image_classification.options import SearchConfig
+from rdarts_tf.tasks.image_classification.supernet import Supernet
+from tests.contracts.test_training import of_any_size, problem_of
 
 SPACE = uniform(
     "mixed", ("none", "max_pool_3x3", "skip_connect", "dil_conv_3x3", "noise"), num_nodes=2
@@ -37,7 +36,7 @@ def path_with(**cells):
 def outcomes():
     """(net, paths, {training: both ways: five paths: (logits, gradients, statistics)})."""
     keras.utils.set_random_seed(0)
-    net = networks.Supernet(SPACE, 3, channels=2, num_cells=3, dtype="float64", name="supernet")
+    net = Supernet(SPACE, 3, channels=2, num_cells=3, dtype="float64", name="supernet")
     net.build((None, 8, 8, 1))
     images = tf.constant(np.random.default_rng(1).normal(size=(4, 8, 8, 1)))
     w = [tf.convert_to_tensor(v.value) for v in net.trainable_variables]
@@ -110,26 +109,21 @@ def test_a_node_without_edges_is_zero():
     np.testing.assert_array_equal(cell(x, x, edge_weights=tf.zeros((2, 3)), sampled=True), 0)
 
 
-@dataclasses.dataclass
-class Data:
-    num_classes: int = 3
-    image_shape: tuple = (8, 8, 1)
-
-
 @pytest.fixture(scope="module")
 def search():
     keras.utils.set_random_seed(1)
-    config = SearchConfig(init_channels=2, layers=1, momentum=MOMENTUM, method="random_ws")
-    net = make_supernet(config, SMALL, Data())
-    return search_steps.PathSearch(net, config=config, strategy=tf.distribute.get_strategy())
+    config = SearchConfig(
+        init_channels=2, layers=1, batch_size=6, momentum=MOMENTUM, method="random_ws"
+    )
+    problem, strategy = problem_of(config, SMALL), tf.distribute.get_strategy()
+    return search_steps.PathSearch(problem, problem.network(), config=config, strategy=strategy)
 
 
 def elements(path, num):
     rng = np.random.default_rng(0)
     images = rng.normal(size=(num, 6, 8, 8, 1)).astype(np.float32)
     labels = rng.integers(3, size=(num, 6)).astype(np.int32)
-    data = tf.data.Dataset.from_tensor_slices((images, labels))
-    data = data.map(lambda *e: tuple(tf.ensure_shape(t, [None, *t.shape[1:]]) for t in e))
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).map(of_any_size)
     return with_paths(data, {t: p[None] for t, p in path.items()}, repeat=num)
 
 

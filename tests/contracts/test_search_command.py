@@ -3,17 +3,14 @@
 import functools
 import shutil
 import signal
-import sys
 
 import numpy as np
 import pytest
-from absl import flags
 
 from rdarts_tf import search
-from rdarts_tf.config import search as config_lib
 from rdarts_tf.engine import search_steps
 from rdarts_tf.runs.run_dir import RunDir
-from tests import stubbed_search
+from tests import in_process, stubbed_search
 
 TINY = (
     "--space=s5",
@@ -33,16 +30,9 @@ def blocks(monkeypatch):
 @pytest.fixture
 def command(monkeypatch, capsys, blocks):
     """command(run_dir, *flags) -> (exit code, stdout, stderr)."""
-
-    def run(run_dir, *arguments):
-        monkeypatch.setattr(sys, "argv", ["search", *TINY, f"--run_dir={run_dir}", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            config_lib.run(search.main, config_lib.SearchConfig)
-        for flag in list(flags.FLAGS.flags_by_module_dict()[config_lib.__name__]):
-            delattr(flags.FLAGS, flag.name)  # a process defines them once
-        return exit_.value.code, *capsys.readouterr()
-
-    return run
+    return lambda run_dir, *arguments: in_process.run(
+        monkeypatch, capsys, search, *TINY, f"--run_dir={run_dir}", *arguments
+    )
 
 
 def contents(folder):

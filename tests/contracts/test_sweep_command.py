@@ -7,13 +7,15 @@ import shlex
 
 import pytest
 
-from rdarts_tf import sweep
+from rdarts_tf import evaluate, sweep
 from rdarts_tf.analysis import regret
 from rdarts_tf.config import evaluate as evaluate_config
-from rdarts_tf.config import search as config_lib
+from rdarts_tf.config import flags
+from rdarts_tf.config import search as search_config
 from rdarts_tf.config import sweep as sweep_config
 from rdarts_tf.runs import executor
 from rdarts_tf.spaces.s5 import SPACE
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 from tests import in_process
 
 
@@ -34,14 +36,12 @@ def started(monkeypatch):
 def command(monkeypatch, capsys, started, tmp_path):
     """command(*arguments) -> (exit code, stdout, stderr), in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments: in_process.run(
-        monkeypatch, capsys, sweep.main, sweep_config.SweepConfig, *arguments, in_run_dir=False
-    )
+    return lambda *arguments: in_process.run(monkeypatch, capsys, sweep, *arguments)
 
 
 def searches(tasks):
     """The SearchConfigs of the tasks' first commands."""
-    return [config_lib.parse(config_lib.SearchConfig, task.commands[0][2:])[0] for task in tasks]
+    return [flags.parse(search_config.of_given, task.commands[0][2:])[0] for task in tasks]
 
 
 def sentence(stderr):
@@ -82,8 +82,8 @@ def test_what_the_grid_leaves_open_is_as_a_search_has_it(command, started, tmp_p
 
 
 def test_where_runs_are_executed(command, started):
-    flags = ("--address=auto", "--cpus_per_run=3", "--gpus_per_run=0.5", "--executor=ray")
-    assert command("--dataset=digits", *flags)[0] == 0
+    given = ("--address=auto", "--cpus_per_run=3", "--gpus_per_run=0.5", "--executor=ray")
+    assert command("--dataset=digits", *given)[0] == 0
     settings = started[0][1]
     assert (settings.address, settings.cpus_per_run, settings.gpus_per_run) == ("auto", 3, 0.5)
     assert settings.executor == "ray"
@@ -109,11 +109,11 @@ def test_the_list_has_a_run_a_line(command, started, tmp_path):
 
 # Retraining.
 def test_what_is_found_is_retrained(command, started):
-    flags = ("--evaluate", "--evaluate_flags=--epochs=10 --name='my eval'")
-    assert command("--dataset=digits", "--seeds=1", *flags)[0] == 2  # a name with a space
+    given = ("--evaluate", "--evaluate_flags=--epochs=10 --name='my eval'")
+    assert command("--dataset=digits", "--seeds=1", *given)[0] == 2  # a name with a space
     assert not started
-    flags = ("--evaluate", "--evaluate_flags=--epochs=10 --layers=3")
-    assert command("--dataset=digits", "--seeds=1", *flags)[0] == 0
+    given = ("--evaluate", "--evaluate_flags=--epochs=10 --layers=3")
+    assert command("--dataset=digits", "--seeds=1", *given)[0] == 0
     (task,) = started[0][0]
     where = ("--dataset=digits", "--run_dir=runs/s1_digits_darts_s1")
     assert task.commands[1] == ("-m", "rdarts_tf.evaluate", "--epochs=10", "--layers=3", *where)
@@ -122,12 +122,12 @@ def test_what_is_found_is_retrained(command, started):
 # Printing.
 def test_a_dry_run_prints_what_can_be_pasted(command, started, tmp_path):
     method = "darts_es(window=5, factor=1.3)"
-    flags = ("--space=s1", "--dataset=digits", f"--method={method}", "--seeds=1", "--evaluate")
-    code, stdout, _ = command("--dry_run", *flags, "--", "--epochs=2")
+    given = ("--space=s1", "--dataset=digits", f"--method={method}", "--seeds=1", "--evaluate")
+    code, stdout, _ = command("--dry_run", *given, "--", "--epochs=2")
     assert code == 0 and not started
     first, second = map(shlex.split, stdout.splitlines())
     assert first[:3] == ["python", "-m", "rdarts_tf.search"]
-    parsed, own = config_lib.parse(config_lib.SearchConfig, first[3:])
+    parsed, own = flags.parse(search_config.of_given, first[3:])
     assert (parsed.method, parsed.epochs, parsed.seed) == (method, 2, 1)
     assert second[:4] == ["python", "-m", "rdarts_tf.evaluate", "--dataset=digits"]
     assert second[4:] == [f"--run_dir={own['run_dir']}"]
@@ -193,7 +193,7 @@ def test_a_list_that_cannot_be_read_is_refused(command, started, tmp_path):
 def test_a_directory_of_another_run_is_refused(command, started, tmp_path):
     folder = tmp_path / "runs/s1_digits_darts_s1"
     folder.mkdir(parents=True)
-    settings = config_lib.SearchConfig(dataset="digits", seed=1, epochs=7)
+    settings = SearchConfig(dataset="digits", seed=1, epochs=7)
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(settings)))
     code, _, stderr = command("--dataset=digits", "--seeds=1,2")
     assert code == 2 and not started
@@ -203,8 +203,8 @@ def test_a_directory_of_another_run_is_refused(command, started, tmp_path):
 
 def test_files_of_others_in_the_place_of_a_run_or_a_table_are_refused(command, started, tmp_path):
     (tmp_path / "file").write_text("mine")
-    for flags in ((), ("--exhaustive", "--space=s5")):
-        code, _, stderr = command("--dataset=digits", "--out=file", *flags)
+    for given in ((), ("--exhaustive", "--space=s5")):
+        code, _, stderr = command("--dataset=digits", "--out=file", *given)
         assert code == 2 and "file is no folder" in sentence(stderr)
     run = tmp_path / "runs/s1_digits_darts_s1"
     run.mkdir(parents=True)
@@ -246,7 +246,7 @@ def train(tasks, _=None, *, leave_out=()):
     for task in tasks:
         if task.name in leave_out:
             continue
-        given, own = config_lib.parse(evaluate_config.EvaluateConfig, task.commands[0][2:])
+        given, own = flags.parse(evaluate.options, task.commands[0][2:])
         resolved = evaluate_config.resolve(given, None)
         folder = pathlib.Path(own["run_dir"]) / "evaluate" / resolved.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -306,9 +306,7 @@ def test_the_networks_are_those_that_the_paper_retrains_after_a_search(command):
     """`evaluate` would take 36 channels, since a genotype alone tells no space."""
     code, stdout, _ = command("--exhaustive", "--space=s5", "--dataset=cifar10", "--dry_run")
     assert code == 0
-    given, _ = config_lib.parse(
-        evaluate_config.EvaluateConfig, shlex.split(stdout.splitlines()[0])[3:]
-    )
+    given, _ = flags.parse(evaluate.options, shlex.split(stdout.splitlines()[0])[3:])
     assert (given.init_channels, given.layers) == (16, 20)
 
 

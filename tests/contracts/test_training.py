@@ -7,38 +7,56 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf.config.search import SearchConfig
 from rdarts_tf.engine import search_steps
-from rdarts_tf.engine.search_run import make_supernet
 from rdarts_tf.spaces.base import uniform
+from rdarts_tf.tasks.image_classification import task
+from rdarts_tf.tasks.image_classification.data import Dataset, Split
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 
 SPACE = uniform("tiny", ("noise", "skip_connect", "sep_conv_3x3"), num_nodes=1)
 # Of first order, where the alpha step is not what is tested: it takes a third of the tracing.
 BASE = SearchConfig(
-    init_channels=4, layers=1, arch_learning_rate=0.01, seed=1, alpha_step="first_order"
+    init_channels=4,
+    layers=1,
+    batch_size=6,
+    arch_learning_rate=0.01,
+    seed=1,
+    alpha_step="first_order",
 )
 RATES = {"learning_rate": 0.05, "weight_decay": 3e-4, "drop_path_prob": 0.0}
 
 
-@dataclasses.dataclass
-class Data:
-    num_classes: int = 3
-    image_shape: tuple = (8, 8, 1)
+def images_of_three_classes():
+    """A data set of blank images, whose shape and classes are what counts."""
+    split = Split(np.zeros((12, 8, 8, 1), np.uint8), np.arange(12, dtype=np.int32) % 3)
+    return Dataset("blank", split, split, ("a", "b", "c"), (0.5,), (0.25,))
+
+
+def problem_of(config, space):
+    """The problem of a search on a space that is no plugin."""
+    problem = task.Search(config, images_of_three_classes())
+    problem.space = space
+    return problem
 
 
 def batches(n=3, size=6):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 2, size, 8, 8, 1)).astype(np.float32)
     y = rng.integers(3, size=(n, 2, size)).astype(np.int32)
-    data = tf.data.Dataset.from_tensor_slices((x[:, 0], y[:, 0], x[:, 1], y[:, 1]))
-    return data.map(lambda *e: tuple(tf.ensure_shape(t, [None, *t.shape[1:]]) for t in e))
+    data = tf.data.Dataset.from_tensor_slices(((x[:, 0], y[:, 0]), (x[:, 1], y[:, 1])))
+    return data.map(of_any_size)
+
+
+def of_any_size(*batch):
+    """Forgets a static number of examples, as the pipelines do."""
+    return tf.nest.map_structure(lambda t: tf.ensure_shape(t, [None, *t.shape[1:]]), batch)
 
 
 def make(space=SPACE, **changes):
     keras.utils.set_random_seed(1)
     config = dataclasses.replace(BASE, **changes)
-    net = make_supernet(config, space, Data())
-    return search_steps.Search(net, config=config, strategy=tf.distribute.get_strategy())
+    problem, strategy = problem_of(config, space), tf.distribute.get_strategy()
+    return search_steps.Search(problem, problem.network(), config=config, strategy=strategy)
 
 
 def step(search, epoch=0, **rates):
@@ -122,7 +140,7 @@ def test_xla_computes_the_same_up_to_rounding():
 def test_a_loss_that_is_not_finite_ends_the_block():
     search = make()
     rates = {name: tf.constant(rate) for name, rate in RATES.items()}
-    bad = batches().map(lambda a, b, c, d: (a * np.nan, b, c, d))
+    bad = batches().map(lambda train, valid: ((train[0] * np.nan, train[1]), valid))
     at = tf.constant(0), tf.constant(3)
     done, loss = search.search_block(iter(bad), *at, tf.constant(0), rates)
     assert int(done) == 1
