@@ -155,9 +155,10 @@ def _parsed(values, argv, config_class):
     try:
         return values(argv)
     except flags.UnrecognizedFlagError as error:
+        names = {error.flagname, error.flagname.removeprefix("no")}  # of a switch
         for task in registry.names("tasks"):
             other = getattr(registry.load_task(task, "options"), config_class.__name__, None)
-            if other and error.flagname in other.__dataclass_fields__:
+            if other and names & set(other.__dataclass_fields__):
                 raise ConfigError(
                     f"--{error.flagname} is a flag of the task {task}, not of {config_class.TASK}; "
                     "leave it out, or take another space"
