@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from rdarts_tf.config.search import ExecutorConfig
+from rdarts_tf.config.base import ExecutorConfig
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import executor
 
@@ -86,8 +86,8 @@ def test_a_signal_reaches_the_command_and_the_rest_does_not_start(tmp_path):
     )
     script = f"""
 import pathlib, sys
-from rdarts_tf import executor
-from rdarts_tf.config import ExecutorConfig
+from rdarts_tf.runs import executor
+from rdarts_tf.config.base import ExecutorConfig
 folders = [pathlib.Path(path) for path in sys.argv[1:]]
 tasks = [executor.Task(str(f), (("-c", {handler!r}, str(f)),), f) for f in folders]
 try:
@@ -108,7 +108,7 @@ except executor.Stopped as stopped:
 def test_a_command_does_not_outlive_the_process_that_started_it(tmp_path):
     script = f"""
 import pathlib, sys
-from rdarts_tf import executor
+from rdarts_tf.runs import executor
 folder = pathlib.Path(sys.argv[1])
 executor.run_task(executor.Task("a", (("-c", {STUBBORN!r}, str(folder)),), folder))
 """
@@ -195,8 +195,8 @@ def test_a_killed_ray_worker_takes_its_command_along_and_is_replaced(tmp_path):
     pytest.importorskip("ray")
     script = f"""
 import pathlib, sys
-from rdarts_tf import executor
-from rdarts_tf.config import ExecutorConfig
+from rdarts_tf.runs import executor
+from rdarts_tf.config.base import ExecutorConfig
 folder = pathlib.Path(sys.argv[1])
 settings = ExecutorConfig(executor="ray", cpus_per_run=1)
 sys.exit(executor.run([executor.Task("a", (("-c", {STUBBORN!r}, str(folder)),), folder)], settings)["a"])
@@ -217,8 +217,8 @@ def test_an_existing_cluster_gives_each_run_its_resources(tmp_path):
     )
     runs = """
 import pathlib, sys
-from rdarts_tf import executor
-from rdarts_tf.config import ExecutorConfig
+from rdarts_tf.runs import executor
+from rdarts_tf.config.base import ExecutorConfig
 show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
 for gpus in (None, 2.0, 0.0):
     folder = pathlib.Path(sys.argv[2]) / str(gpus)

@@ -32,7 +32,7 @@ def _space(name):
 
 def _derive(space, normal):
     """The normal cell; the reduction cell is uniform."""
-    reduce = np.full(space.alpha_shape("reduce"), 0.1)
+    reduce = np.full(space.cell("reduce").alpha_shape, 0.1)
     return derive(space, {"normal": np.asarray(normal), "reduce": reduce}).cells["normal"]
 
 

@@ -5,33 +5,43 @@ import dataclasses
 import pytest
 
 from rdarts_tf import optimizers
+from rdarts_tf.config import base as config_base
 from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import base, darts_ada, darts_es
+from rdarts_tf.tasks.image_classification import task
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 
-regularization = base.Method().regularization
+
+def rates(method, settings, epoch, **rollbacks):
+    """The numbers of an epoch, which the configuration in force alone gives."""
+    return task.Search.rates(None, method.in_force(settings, epoch, **rollbacks), epoch)
+
+
+def cutout(method, settings, epoch, **rollbacks):
+    return method.in_force(settings, epoch, **rollbacks).cutout_probability(epoch)
 
 
 def test_drop_path_ramps_from_0_to_its_maximum():
-    settings = config_lib.SearchConfig(drop_path_prob=0.6, weight_decay=9e-4)
-    assert regularization(settings, 0).drop_path_prob == 0
-    assert regularization(settings, 25).drop_path_prob == pytest.approx(0.306122, abs=1e-6)
-    assert regularization(settings, 49).drop_path_prob == 0.6
-    assert regularization(settings, 49).weight_decay == 9e-4
+    settings, method = SearchConfig(drop_path_prob=0.6, weight_decay=9e-4), base.Method()
+    assert rates(method, settings, 0)["drop_path_prob"] == 0
+    assert rates(method, settings, 25)["drop_path_prob"] == pytest.approx(0.306122, abs=1e-6)
+    assert rates(method, settings, 49)["drop_path_prob"] == 0.6
+    assert rates(method, settings, 49)["weight_decay"] == 9e-4
 
 
 def test_cutout_comes_with_drop_path_from_the_first_epoch():
-    assert regularization(config_lib.SearchConfig(drop_path_prob=0.6), 0).cutout_probability == 1
-    assert regularization(config_lib.SearchConfig(), 49).cutout_probability == 0
-    assert regularization(config_lib.SearchConfig(cutout="true"), 0).cutout_probability == 1
-    never = config_lib.SearchConfig(cutout="false", drop_path_prob=0.6)
-    assert regularization(never, 49).cutout_probability == 0
+    method = base.Method()
+    assert cutout(method, SearchConfig(drop_path_prob=0.6), 0) == 1
+    assert cutout(method, SearchConfig(), 49) == 0
+    assert cutout(method, SearchConfig(cutout="true"), 0) == 1
+    assert cutout(method, SearchConfig(cutout="false", drop_path_prob=0.6), 49) == 0
 
 
 def test_cutout_ramps_where_asked():
-    settings = config_lib.SearchConfig(drop_path_prob=0.6, cutout_ramp=True, cutout_prob=0.5)
-    assert regularization(settings, 0).cutout_probability == 0
-    assert regularization(settings, 49).cutout_probability == 0.5
+    settings = SearchConfig(drop_path_prob=0.6, cutout_ramp=True, cutout_prob=0.5)
+    assert cutout(base.Method(), settings, 0) == 0
+    assert cutout(base.Method(), settings, 49) == 0.5
 
 
 def rows(values):
@@ -44,11 +54,11 @@ def search(method, curvature, *, epochs=50, **settings):
     Returns:
         [(epoch, decision)] of all decisions; history and rollbacks as the loop keeps them.
     """
-    settings = config_lib.SearchConfig(epochs=epochs, **settings)
+    settings = SearchConfig(epochs=epochs, **settings)
     history, decisions = [], []
     while len(history) < epochs:
         epoch, num_rollbacks = len(history), len(decisions)
-        used = method.regularization(settings, epoch, num_rollbacks=num_rollbacks)
+        used = method.in_force(settings, epoch, num_rollbacks=num_rollbacks)
         history += rows([curvature(epoch, used)])
         history[-1]["epoch"] = epoch
         decision = method.after_epoch(settings, history, num_rollbacks=num_rollbacks)
@@ -74,11 +84,9 @@ def test_darts_es_stops_once_curvature_has_grown():
 
 
 def test_darts_ada_rolls_back_twice_and_multiplies_weight_decay():
-    ada, settings = darts_ada.Method(), config_lib.SearchConfig()
+    ada, settings = darts_ada.Method(), SearchConfig()
     assert search(ada, growing) == [(22, base.Rollback(10)), (22, base.Rollback(10))]
-    decays = [
-        ada.regularization(settings, 11, num_rollbacks=number).weight_decay for number in range(3)
-    ]
+    decays = [rates(ada, settings, 11, num_rollbacks=number)["weight_decay"] for number in range(3)]
     assert decays == pytest.approx([3e-4, 3e-3, 3e-2], rel=1e-12)
 
 
@@ -93,9 +101,7 @@ def test_darts_ada_goes_back_to_where_curvature_began_to_grow():
 
 def test_the_learning_rate_goes_on_by_the_absolute_epoch():
     """0.001 + 0.012 (1 + cos(11 pi / 50)), not that of epoch 0 nor of epoch 23."""
-    decision = darts_ada.Method().after_epoch(
-        config_lib.SearchConfig(), rows([1.1**e for e in range(23)])
-    )
+    decision = darts_ada.Method().after_epoch(SearchConfig(), rows([1.1**e for e in range(23)]))
     rate = optimizers.cosine(decision.epoch + 1, 50, 0.025, 0.001)
     assert rate == pytest.approx(0.02224616, abs=1e-7)
 
@@ -116,35 +122,37 @@ def test_the_learning_rate_goes_on_by_the_absolute_epoch():
 )
 def test_strengths_of_darts_ada(arguments, settings, strengths):
     """As many rollbacks as the maximum allows, and no more."""
-    ada, settings = darts_ada.Method(**arguments), config_lib.SearchConfig(**settings)
+    ada, settings = darts_ada.Method(**arguments), SearchConfig(**settings)
     history, found = rows([1.1**epoch for epoch in range(23)]), []
     for number in range(10):
-        used = ada.regularization(settings, 49, num_rollbacks=number)
+        used = rates(ada, settings, 49, num_rollbacks=number)
         l2 = arguments.get("regularizer") != "drop_path"
-        found.append(used.weight_decay if l2 else used.drop_path_prob)
+        found.append(used["weight_decay" if l2 else "drop_path_prob"])
         decision = ada.after_epoch(settings, history, num_rollbacks=number)
         assert decision == (base.Rollback(10) if number < len(strengths) - 1 else base.CONTINUE)
     assert found == pytest.approx(strengths + strengths[-1:] * (10 - len(strengths)))
 
 
 def test_drop_path_of_darts_ada_ramps_to_each_maximum_and_brings_cutout():
-    settings = config_lib.SearchConfig(method="darts_ada(regularizer=drop_path)")
+    settings = SearchConfig(method="darts_ada(regularizer=drop_path)")
     ada = settings.make_method()
-    assert ada.max_drop_path_prob(settings) == pytest.approx(0.6)
-    assert settings.use_cutout
-    before = ada.regularization(settings, 25)
-    assert (before.drop_path_prob, before.cutout_probability) == (0, 0)
-    after = ada.regularization(settings, 25, num_rollbacks=2)
-    assert after.drop_path_prob == pytest.approx(0.4 * 25 / 49)
-    assert (after.cutout_probability, after.weight_decay) == (1, 3e-4)
+    assert ada.strongest(settings).drop_path_prob == pytest.approx(0.6)
+    assert ada.strongest(settings).uses_cutout
+    assert rates(ada, settings, 25)["drop_path_prob"] == 0
+    assert cutout(ada, settings, 25) == 0
+    after = rates(ada, settings, 25, num_rollbacks=2)
+    assert after["drop_path_prob"] == pytest.approx(0.4 * 25 / 49)
+    assert after["weight_decay"] == 3e-4
+    assert cutout(ada, settings, 25, num_rollbacks=2) == 1
     never = dataclasses.replace(settings, cutout="false")
-    assert not never.use_cutout
-    assert ada.regularization(never, 25, num_rollbacks=2).cutout_probability == 0
+    assert not ada.strongest(never).uses_cutout
+    assert cutout(ada, never, 25, num_rollbacks=2) == 0
 
 
 def test_darts_ada_with_l2_has_the_drop_path_of_the_configuration():
-    assert darts_ada.Method().max_drop_path_prob(config_lib.SearchConfig()) == 0
-    assert darts_ada.Method().max_drop_path_prob(config_lib.SearchConfig(drop_path_prob=0.2)) == 0.2
+    ada = darts_ada.Method()
+    assert ada.strongest(SearchConfig()).drop_path_prob == 0
+    assert ada.strongest(SearchConfig(drop_path_prob=0.2)).drop_path_prob == 0.2
 
 
 def test_a_checkpoint_is_kept_as_long_as_a_rollback_may_need_it():
@@ -157,10 +165,10 @@ def test_a_checkpoint_is_kept_as_long_as_a_rollback_may_need_it():
 
 @pytest.mark.parametrize("spec", ["darts_ada", "darts_ada(paper)", "darts_ada(start_epoch=5)"])
 def test_every_rollback_finds_its_checkpoint(spec):
-    ada = config_lib.SearchConfig(method=spec).make_method()
+    ada = SearchConfig(method=spec).make_method()
     for number in range(1, 51):
         history = rows([1.1**epoch for epoch in range(number)])
-        decision = ada.after_epoch(config_lib.SearchConfig(), history)
+        decision = ada.after_epoch(SearchConfig(), history)
         if decision is not base.CONTINUE:
             assert decision.epoch + 1 >= max(ada.oldest_epoch_needed(n) for n in range(number + 1))
 
@@ -182,7 +190,7 @@ def test_every_rollback_finds_its_checkpoint(spec):
 )
 def test_a_method_that_cannot_be_is_refused_before_any_work(spec, sentence):
     with pytest.raises(UserError, match=sentence):
-        config_lib.check(config_lib.SearchConfig(method=spec))
+        config_lib.check(SearchConfig(method=spec))
 
 
 def test_presets_and_arguments():
@@ -194,7 +202,7 @@ def test_presets_and_arguments():
 
 
 def pieces_of(method, **fields):
-    return config_lib.pieces(config_lib.SearchConfig(method=method, **fields))
+    return config_lib.pieces(SearchConfig(method=method, **fields))
 
 
 def test_r_darts_searches_with_four_strengths():
@@ -203,7 +211,7 @@ def test_r_darts_searches_with_four_strengths():
     assert list(found)[1:3] == ["weight_decay_0.0009", "weight_decay_0.0027"]
     found = pieces_of("rdarts_dp(method='darts_es(window=3)')")
     assert [run.drop_path_prob for run in found.values()] == [0.0, 0.2, 0.4, 0.6]
-    assert [run.use_cutout for run in found.values()] == [False, True, True, True]
+    assert [run.uses_cutout for run in found.values()] == [False, True, True, True]
     assert {run.method for run in found.values()} == {"darts_es(window=3)"}
     assert {run.weight_decay for run in found.values()} == {3e-4}
 
@@ -222,19 +230,17 @@ def test_best_of_searches_with_following_seeds():
 
 def test_the_winner_has_the_least_validation_error_the_first_of_equals():
     rows = [{"validation_error": error} for error in (0.3, 0.1, 0.2, 0.1)]
-    assert base.Method().select(rows) is rows[1]
+    assert base.Method().select(rows, "validation_error") is rows[1]
 
 
 def test_a_piece_is_a_search_without_flags_of_selection():
     flags = {"select_epochs": 3, "select_layers": 2, "cpus_per_run": 1, "executor": "local"}
-    settings = config_lib.check(
-        config_lib.SearchConfig(method="rdarts_l2", dataset="digits", **flags)
-    )
+    settings = config_lib.check(SearchConfig(method="rdarts_l2", dataset="digits", **flags))
     for run in config_lib.pieces(settings).values():
-        assert not any(name in text for text in config_lib.to_argv(run) for name in flags)
+        assert not any(name in text for text in config_base.to_argv(run) for name in flags)
         assert config_lib.check(run) == run
     nested = config_lib.pieces(
-        config_lib.SearchConfig(method="best_of(rdarts_l2, seeds=2)", dataset="digits", **flags)
+        SearchConfig(method="best_of(rdarts_l2, seeds=2)", dataset="digits", **flags)
     )
     assert [run.select_epochs for run in nested.values()] == [3, 3]
     assert [run.cpus_per_run for run in nested.values()] == [None, None]
@@ -262,4 +268,4 @@ def test_a_piece_is_a_search_without_flags_of_selection():
 )
 def test_a_selection_that_cannot_be_is_refused(fields, sentence):
     with pytest.raises(UserError, match=sentence):
-        config_lib.check(config_lib.SearchConfig(dataset="digits", **fields))
+        config_lib.check(SearchConfig(dataset="digits", **fields))

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf import optimizers
-from rdarts_tf.config.search import SearchConfig
-from rdarts_tf.methods.base import Method
+from rdarts_tf.tasks.image_classification import task
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 
 
 def _constants(*values):
@@ -109,19 +109,19 @@ def test_cosine_of_the_paper(epoch, rate):
     assert optimizers.cosine(epoch, 50, 0.025, 0.001) == pytest.approx(rate, rel=3e-7)
 
 
-def _regularization(epoch, **fields):
-    return Method().regularization(SearchConfig(**fields), epoch)
+def _rates(epoch, **fields):
+    return task.Search.rates(None, SearchConfig(**fields), epoch)
 
 
 @pytest.mark.parametrize("epoch, prob", [(0, 0.0), (25, 0.306122), (49, 0.6)])
 def test_drop_path_rises_linearly_to_the_last_epoch(epoch, prob):
-    regularization = _regularization(epoch, drop_path_prob=0.6, epochs=50)
-    assert regularization.drop_path_prob == pytest.approx(prob, abs=5e-7)
-    assert regularization.weight_decay == 3e-4
+    rates = _rates(epoch, drop_path_prob=0.6, epochs=50)
+    assert rates["drop_path_prob"] == pytest.approx(prob, abs=5e-7)
+    assert rates["weight_decay"] == 3e-4
 
 
 def test_a_search_of_one_epoch_has_no_drop_path():
-    assert _regularization(0, drop_path_prob=0.6, epochs=1).drop_path_prob == 0.0
+    assert _rates(0, drop_path_prob=0.6, epochs=1)["drop_path_prob"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -137,4 +137,4 @@ def test_a_search_of_one_epoch_has_no_drop_path():
     ],
 )
 def test_cutout_comes_with_drop_path_unless_told_otherwise(fields, probability):
-    assert _regularization(10, **fields).cutout_probability == pytest.approx(probability)
+    assert SearchConfig(**fields).cutout_probability(10) == pytest.approx(probability)

@@ -6,6 +6,7 @@ import pytest
 from matplotlib import image as mpl_image
 
 from rdarts_tf.drawing import cell_graph, plots
+from rdarts_tf.genotypes.genotype import Genotype
 
 SEP, DIL, SKIP = "sep_conv_3x3", "dil_conv_3x3", "skip_connect"
 DARTS_V2 = [(SEP, 0), (SEP, 1), (SEP, 0), (SEP, 1), (SEP, 1), (SKIP, 0), (SKIP, 0), (DIL, 2)]
@@ -20,22 +21,29 @@ EIGHT = [
     (SKIP, 4),
 ]
 EIGHT += [(SEP, 3), (SEP, 3), (SKIP, 6), (SKIP, 0), (SEP, 6), (DIL, 5), ("noise", 8), (SKIP, 7)]
-CNN = {"num_inputs": 2, "ops_per_node": 2}
-RNN = {"num_inputs": 1, "ops_per_node": 1}
 CELLS = {
-    "darts_v2": (DARTS_V2, range(2, 6), CNN),
-    "all_skip": ([(SKIP, 0), (SKIP, 1)] * 4, range(2, 6), CNN),
-    "one_node": ([(SEP, 0), (SKIP, 0)], [2], CNN),
-    "eight_nodes": (EIGHT, range(2, 10), CNN),
-    "chain": ([(SEP, 0), (SEP, 1), (SEP, 2), (SKIP, 2), (SEP, 3), (SKIP, 3)], [4], CNN),
-    "recurrent": ([("relu", s) for s in (0, 1, 2, 3, 4, 1, 5, 1)], range(1, 9), RNN),
+    "darts_v2": ("normal", DARTS_V2, range(2, 6)),
+    "all_skip": ("normal", [(SKIP, 0), (SKIP, 1)] * 4, range(2, 6)),
+    "one_node": ("normal", [(SEP, 0), (SKIP, 0)], [2]),
+    "eight_nodes": ("normal", EIGHT, range(2, 10)),
+    "chain": ("normal", [(SEP, 0), (SEP, 1), (SEP, 2), (SKIP, 2), (SEP, 3), (SKIP, 3)], [4]),
+    "recurrent": ("recurrent", [("relu", s) for s in (0, 1, 2, 3, 4, 1, 5, 1)], range(1, 9)),
 }
+
+
+def _genotype(pairs, concat, cell_type="normal"):
+    return Genotype({cell_type: tuple(pairs)}, {cell_type: tuple(concat)})
+
+
+def _graph(pairs, concat):
+    return cell_graph.cell_graph(_genotype(pairs, concat), "normal")
 
 
 @pytest.fixture(params=CELLS, scope="module")
 def cell(request):
-    pairs, concat, shape = CELLS[request.param]
-    return pairs, concat, shape, cell_graph.cell_graph(pairs, concat, **shape)
+    cell_type, pairs, concat = CELLS[request.param]
+    genotype = _genotype(pairs, concat, cell_type)
+    return cell_type, genotype, cell_graph.cell_graph(genotype, cell_type)
 
 
 def _rectangle(x, y, width, height):
@@ -56,34 +64,36 @@ def _label(edge):
 
 
 def test_every_edge_of_the_genotype_is_drawn_in_order(cell):
-    pairs, concat, shape, graph = cell
+    cell_type, genotype, graph = cell
+    pairs, concat = genotype.cells[cell_type], genotype.concat[cell_type]
+    recurrent = cell_type == "recurrent"
+    num_inputs, per_node = (1, 1) if recurrent else (2, 2)
     names = [node.label for node in graph.nodes]
-    states = cell_graph.state_labels(len(pairs) // shape["ops_per_node"], shape["num_inputs"])
+    states = cell_graph.state_labels(len(pairs) // per_node, num_inputs)
     got = [(names[e.source], names[e.target], e.op) for e in graph.edges]
     want = [
-        (states[state], states[shape["num_inputs"] + i // shape["ops_per_node"]], op)
+        (states[state], states[num_inputs + i // per_node], op)
         for i, (op, state) in enumerate(pairs)
     ]
-    output = "c_{k}" if shape == CNN else "h_{t}"
-    want += [(states[state], output, "") for state in concat]
-    if shape == RNN:
+    want += [(states[state], "h_{t}" if recurrent else "c_{k}", "") for state in concat]
+    if recurrent:
         want += [("x_{t}", "0", ""), ("h_{t-1}", "0", "")]
     assert got == want
 
 
 def test_labels_are_those_of_the_papers():
-    graph = cell_graph.cell_graph(DARTS_V2, range(2, 6))
+    graph = _graph(DARTS_V2, range(2, 6))
     assert [n.label for n in graph.nodes] == ["c_{k-2}", "c_{k-1}", "0", "1", "2", "3", "c_{k}"]
     assert [n.kind for n in graph.nodes] == ["input"] * 2 + ["node"] * 4 + ["output"]
 
 
 def test_columns_follow_the_longest_path():
-    x = [node.x for node in cell_graph.cell_graph(DARTS_V2, range(2, 6)).nodes]
+    x = [node.x for node in _graph(DARTS_V2, range(2, 6)).nodes]
     assert x[0] == x[1] < x[2] == x[3] == x[4] < x[5] < x[6]
 
 
 def test_boxes_and_names_do_not_overlap(cell):
-    graph = cell[3]
+    graph = cell[-1]
     rectangles = [_box(node) for node in graph.nodes] + [_label(e) for e in graph.edges if e.op]
     for a, b in combinations(rectangles, 2):
         assert not _overlap(a, b)
@@ -92,7 +102,7 @@ def test_boxes_and_names_do_not_overlap(cell):
 
 
 def test_no_edge_runs_through_a_box_or_a_foreign_name(cell):
-    graph = cell[3]
+    graph = cell[-1]
     for edge in graph.edges:
         obstacles = [_box(n) for n in graph.nodes]
         obstacles += [_label(e) for e in graph.edges if e.op and e is not edge]
@@ -112,14 +122,14 @@ def _curve(edge):
 
 
 def test_edges_between_the_same_nodes_stay_apart():
-    graph = cell_graph.cell_graph([(SKIP, 0), (SKIP, 0)], [2])
+    graph = _graph([(SKIP, 0), (SKIP, 0)], [2])
     first, second = graph.edges[:2]
     assert abs(first.label_xy[1] - second.label_xy[1]) >= cell_graph.LABEL_HEIGHT
     assert first.points[0] != second.points[0] and first.points[-1] != second.points[-1]
 
 
 def test_edges_meet_their_boxes(cell):
-    graph = cell[3]
+    graph = cell[-1]
     for edge in graph.edges:
         source, target = graph.nodes[edge.source], graph.nodes[edge.target]
         assert edge.points[0][0] == pytest.approx(source.x + cell_graph.BOX_WIDTH / 2)
@@ -133,7 +143,7 @@ def test_edges_meet_their_boxes(cell):
 def test_names_fit_the_room_that_the_layout_gives_them():
     """CHARACTER_WIDTH is a guess made without matplotlib; the drawn text must not be wider."""
     name = "sep_conv_3x3"
-    figure = plots.draw_cell([(name, 0), (name, 1)], [2], title="")
+    figure = plots.draw_cell(_genotype([(name, 0), (name, 1)], [2]), "normal", title="")
     plots.to_image(figure)
     texts = [text for text in figure.axes[0].texts if text.get_text() == name]
     assert len(texts) == 2
@@ -150,20 +160,20 @@ def test_separated_is_the_least_squares_solution():
 @pytest.mark.parametrize(
     ("pairs", "concat", "message"),
     [
-        ([(SEP, 0)], [2], "1 operations; a cell has 2"),
-        ([], [2], "0 operations"),
+        ([(SEP, 0)], [2], "needs 2 pairs a node, not 1"),
+        ([], [2], "needs 2 pairs a node, not 0"),
         ([(SEP, 0), (SEP, 2)], [2], "state 2; its states are 0 to 1"),
         ([(SEP, 0), (SEP, 1)], [3], "output takes state 3; states are 0 to 2"),
     ],
 )
 def test_impossible_cells_are_refused(pairs, concat, message):
     with pytest.raises(ValueError, match=message):
-        cell_graph.cell_graph(pairs, concat)
+        _graph(pairs, concat)
 
 
 def test_draw_cell_as_png_and_as_pixels(cell):
-    pairs, concat, shape, graph = cell
-    figure = plots.draw_cell(pairs, concat, title="normal cell", **shape)
+    cell_type, genotype, graph = cell
+    figure = plots.draw_cell(genotype, cell_type, title="normal cell")
     pixels = plots.to_image(figure)
     decoded = mpl_image.imread(io.BytesIO(plots.to_png(figure)), format="png")
     assert pixels.dtype == np.uint8 and pixels.shape[0] == 1 and pixels.shape[3] == 3

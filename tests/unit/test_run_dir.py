@@ -217,7 +217,7 @@ def test_xla_is_for_gpus_and_not_for_second_derivatives_of_max_pooling():
 
 
 def test_two_processes_do_not_share_a_run_directory(run, monkeypatch):
-    hold = "import sys; from rdarts_tf.run_dir import RunDir; RunDir(sys.argv[1]).create(); "
+    hold = "import sys; from rdarts_tf.runs.run_dir import RunDir; RunDir(sys.argv[1]).create(); "
     process = subprocess.Popen(
         [sys.executable, "-c", hold + "print(1, flush=True); input()", str(run.path / "other")],
         stdin=subprocess.PIPE,

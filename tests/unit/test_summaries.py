@@ -8,9 +8,11 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from rdarts_tf.engine.summaries import SCALAR_TAGS, SearchSummaries
+from rdarts_tf.engine.summaries import CURVATURE_TAGS, STAGES, SearchSummaries
 from rdarts_tf.genotypes.genotype import Genotype
+from rdarts_tf.spaces.base import CellSpace
 
+SCALAR_TAGS = (*CURVATURE_TAGS, *(f"{stage}/loss" for stage in STAGES), "search/learning_rate")
 SEP, SKIP = "sep_conv_3x3", "skip_connect"
 GENOTYPE = Genotype(
     {"normal": ((SEP, 0), (SKIP, 1)), "reduce": ((SKIP, 0), (SKIP, 1))},
@@ -61,8 +63,8 @@ def test_scalars_come_back_at_their_epoch(tmp_path):
 
 def test_unknown_scalar_tag_is_refused_before_anything_is_written(tmp_path):
     summaries = SearchSummaries(tmp_path)
-    with pytest.raises(ValueError, match="unknown scalar tag 'search/los'; known are search/loss"):
-        summaries.epoch(0, scalars={"search/loss": 1.0, "search/los": 1.0})
+    with pytest.raises(ValueError, match="unknown scalar tag 'serach/loss'; known are curvature/l"):
+        summaries.epoch(0, scalars={"search/loss": 1.0, "serach/loss": 1.0})
     summaries.close()
     assert _read(tmp_path).Tags()["tensors"] == []
 
@@ -73,10 +75,9 @@ def test_alphas_as_histogram_and_heat_map(tmp_path):
     summaries = SearchSummaries(tmp_path)
     summaries.alphas(
         4,
-        ["normal", "reduce"],
-        alphas=[raw, raw + 100],
-        edge_weights=[weights, weights],
-        primitives=[[[SEP, SKIP]] * 5] * 2,
+        dict.fromkeys(("normal", "reduce"), CellSpace(((SEP, SKIP),) * 5, num_nodes=2)),
+        alphas={"normal": raw, "reduce": raw + 100},
+        edge_weights={"normal": weights, "reduce": weights},
     )
     summaries.close()
     [(step, buckets)] = _values(tmp_path, "alpha/reduce")  # [left, right, count] each
@@ -96,14 +97,13 @@ def test_genotype_is_drawn_per_cell_type(tmp_path):
 
 def test_recurrent_cell_is_drawn(tmp_path):
     genotype = Genotype({"recurrent": (("tanh", 0), ("relu", 1))}, {"recurrent": (1, 2)})
-    summaries = SearchSummaries(tmp_path, num_inputs=1, ops_per_node=1)
+    summaries = SearchSummaries(tmp_path)
     summaries.genotype(0, genotype)
     summaries.alphas(
         0,
-        ["recurrent"],
-        alphas=[np.zeros([3, 2])],
-        edge_weights=[np.full([3, 2], 0.5)],
-        primitives=[[["tanh", "relu"]] * 3],
+        {"recurrent": CellSpace((("tanh", "relu"),) * 3, num_nodes=2, num_inputs=1, kept_edges=1)},
+        alphas={"recurrent": np.zeros([3, 2])},
+        edge_weights={"recurrent": np.full([3, 2], 0.5)},
     )
     summaries.close()
     _check_image(tmp_path, "cell/recurrent", step=0)
@@ -182,7 +182,7 @@ def test_resume_after_a_kill_in_the_middle_of_a_record(tmp_path):
 def test_resume_in_a_new_process_after_a_real_kill(tmp_path):
     code = (
         "import os, sys\n"
-        "from rdarts_tf.summaries import SearchSummaries\n"
+        "from rdarts_tf.engine.summaries import SearchSummaries\n"
         "summaries = SearchSummaries(sys.argv[1])\n"
         "for epoch in range(4):\n"
         "    summaries.epoch(epoch, scalars={'search/loss': 1.0})\n"
