@@ -13,12 +13,15 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 
 from rdarts_tf import analyze
 from rdarts_tf.config import search as config_lib
+from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.engine import search_run, summaries
+from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.layers import primitives
 from rdarts_tf.optimizers import cosine
 from rdarts_tf.runs.run_dir import RunDir, load_npz
 from rdarts_tf.spaces.base import uniform
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 
 RULE = "window=1, delta=1, factor=0.01, start_epoch=1, frequency=1"
 ES, ADA = f"darts_es({RULE})", f"darts_ada({RULE})"
@@ -43,7 +46,7 @@ def make(path, method, **changes):
     }
     run_dir = RunDir(path)
     run_dir.create()
-    settings = config_lib.check(config_lib.SearchConfig(**fields | changes))
+    settings = config_lib.check(SearchConfig(**fields | changes))
     return search_run.SearchRun(settings, run_dir, say=lambda line: None)
 
 
@@ -213,7 +216,7 @@ def test_lambda_max_every_so_many_epochs_and_after_the_last(tmp_path):
 def test_analyze_computes_the_spectrum_of_checkpoints_anew(rolled_back):
     path, _ = rolled_back
     recorded = {row["epoch"]: row["curvature/lambda_max"] for row in rows(path)}
-    files = dict(analyze.spectra(config_lib.AnalyzeConfig(what="spectrum"), [str(path)]))
+    files = dict(analyze.spectra(AnalyzeConfig(what="spectrum"), [str(path)]))
     assert set(files) == {"spectrum_run.png", "spectrum.csv"}
     table = list(csv.DictReader(files["spectrum.csv"].decode().splitlines()))
     largest = {int(row["epoch"]): float(row["eigenvalue"]) for row in table}  # the last of each
@@ -248,11 +251,11 @@ class Blur(primitives.Primitive):
 def test_a_primitive_without_second_derivative(tmp_path, monkeypatch):
     monkeypatch.setitem(primitives.PRIMITIVES, "blur", Blur)
     space = uniform("blurred", ("blur", "skip_connect"), num_nodes=1)
-    monkeypatch.setattr(config_lib.SearchConfig, "make_space", lambda self: space)
+    monkeypatch.setattr(SearchConfig, "make_space", lambda self: space)
     run, said = make(tmp_path / "plain", "darts", epochs=2, layers=2), []
     run.say = said.append
     run.run()
     assert [row.get("curvature/lambda_max") for row in rows(tmp_path / "plain")] == [None, None]
     assert sum("ResizeBilinearGrad" in line for line in said) == 1
-    with pytest.raises(config_lib.UserError, match="ResizeBilinearGrad.*darts_es"):
+    with pytest.raises(UserError, match="ResizeBilinearGrad.*darts_es"):
         make(tmp_path / "es", ES, epochs=2, layers=2).run()

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf.config.search import SearchConfig
+from rdarts_tf.datasets import digits
 from rdarts_tf.engine import search_run
 from rdarts_tf.engine.discretization import discrete_weights, score
 from rdarts_tf.genotypes.genotype import derive
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.spaces.base import uniform
-from rdarts_tf.tasks.image_classification.networks import Supernet
+from rdarts_tf.tasks.image_classification import task
+from rdarts_tf.tasks.image_classification.options import SearchConfig
+from rdarts_tf.tasks.image_classification.supernet import Supernet
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPACE = uniform("small", ("none", "skip_connect", "sep_conv_3x3"), num_nodes=2)
@@ -42,19 +44,21 @@ def test_score_moves_nothing_and_knows_both_modes_of_batch_norm():
     net.build((None, 8, 8, 1))
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(6, 8, 8, 1)).astype(np.float32), rng.integers(3, size=6)
+    problem = task.Search(SearchConfig(space="s5", dataset="digits"), digits.load())
     batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
     before = [v.numpy() for v in net.variables]
     uniform_weights = {t: np.full((5, 3), 1 / 3) for t in SPACE.cell_types}
     results = [
-        score(net, batches, uniform_weights, batch_statistics=mode) for mode in (False, True)
+        score(problem, net, batches, uniform_weights, batch_statistics=mode)
+        for mode in (False, True)
     ]
     assert all(np.array_equal(v.numpy(), b) for v, b in zip(net.variables, before, strict=True))
     weights = {t: tf.constant(p, tf.float32) for t, p in uniform_weights.items()}
     logits = net(x, edge_weights=weights, training=False)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
-    assert results[0][0] == pytest.approx(np.mean(losses), rel=1e-5)
-    assert results[0][1] == pytest.approx(np.mean(np.argmax(logits, -1) == y))
-    assert abs(results[0][0] - results[1][0]) > 1e-3
+    assert results[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert results[0]["accuracy"] == pytest.approx(np.mean(np.argmax(logits, -1) == y))
+    assert abs(results[0]["loss"] - results[1]["loss"]) > 1e-3
 
 
 def test_the_accuracy_at_alpha_is_the_one_that_the_search_recorded(tmp_path):

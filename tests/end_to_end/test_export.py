@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf import export
-from rdarts_tf.config.search import ExportConfig
 from rdarts_tf.datasets import digits
 from tests import in_process
 
@@ -67,7 +66,7 @@ def test_tflite_of_the_retrained_network_scores_as_recorded(evaluated):
 )
 def test_drawings(evaluated, kind, start, monkeypatch, capsys):
     flags = (f"--run_dir={evaluated}", f"--format={kind}")
-    code, _, stderr = in_process.run(monkeypatch, capsys, export.main, ExportConfig, *flags)
+    code, _, stderr = in_process.run(monkeypatch, capsys, export, *flags)
     assert code == 0, stderr
     for cell in ("normal", "reduce"):
         content = (evaluated / f"export/{cell}_cell.{kind}").read_bytes()
@@ -94,7 +93,7 @@ def in_folder(tmp_path, monkeypatch, capsys):
     """in_folder(*flags) -> (exit code, stdout, stderr), beside a file of the user."""
     (tmp_path / "notes.md").write_text("mine")
     monkeypatch.chdir(tmp_path)
-    yield lambda *flags: in_process.run(monkeypatch, capsys, export.main, ExportConfig, *flags)
+    yield lambda *flags: in_process.run(monkeypatch, capsys, export, *flags)
     assert (tmp_path / "notes.md").read_text() == "mine"
 
 
@@ -169,7 +168,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
     empty.mkdir()
     before = sorted(evaluated.rglob("*"))
     flags = [flag.format(run=evaluated, empty=empty) for flag in flags]
-    code, _, stderr = in_process.run(monkeypatch, capsys, export.main, ExportConfig, *flags)
+    code, _, stderr = in_process.run(monkeypatch, capsys, export, *flags)
     assert code == 2, stderr
     last = stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and all(word in last for word in words), last

@@ -12,11 +12,13 @@ import tensorflow as tf
 
 from rdarts_tf import analyze, search
 from rdarts_tf.config import search as config_lib
+from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.engine import epochs, path_search, search_steps
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import random_ws
 from rdarts_tf.runs.run_dir import RunDir, load_npz
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 from tests import in_process, stubbed_search
 
 METHOD = "random_ws(n_samples=30, score_batches=2, top=3, score_every=2)"
@@ -38,14 +40,14 @@ class Killed(BaseException):
 def make(path, **changes):
     run_dir = RunDir(path)
     run_dir.create()
-    settings = config_lib.check(config_lib.SearchConfig(**FLAGS | changes))
+    settings = config_lib.check(SearchConfig(**FLAGS | changes))
     return path_search.make_run(settings, run_dir, say=lambda line: None)
 
 
 def command(monkeypatch, capsys, path, **changes):
     flags = [f"--{name}={value}" for name, value in (FLAGS | changes).items()]
     arguments = (*flags, f"--run_dir={path}")
-    return in_process.run(monkeypatch, capsys, search.main, config_lib.SearchConfig, *arguments)
+    return in_process.run(monkeypatch, capsys, search, *arguments)
 
 
 def selection(path, epoch):
@@ -128,18 +130,18 @@ def test_scores_are_those_of_the_architecture_on_its_own_batches(finished):
 
 def test_every_step_has_its_own_architecture_and_a_resumed_epoch_the_same(finished):
     run = finished[1]
-    regularization = run._regularization(1)
+    config = run.decisions.in_force(1)
     run.epoch = 1
-    whole = list(run._search_epoch(1, regularization, first_step=0))
-    rest = list(run._search_epoch(1, regularization, first_step=4))
+    whole = list(run._search_epoch(config, 1, first_step=0))
+    rest = list(run._search_epoch(config, 1, first_step=4))
     assert (len(whole), len(rest)) == (6, 2)
     for one, two in zip(whole[4:], rest, strict=True):
         tf.nest.map_structure(np.testing.assert_array_equal, one, two)
-    bits = {np.concatenate([p.numpy().ravel() for p in e[2].values()]).tobytes() for e in whole}
+    bits = {np.concatenate([p.numpy().ravel() for p in e[1].values()]).tobytes() for e in whole}
     assert len(bits) > 3  # six of 81
     run.epoch = 2
-    other = next(iter(run._search_epoch(2, regularization, first_step=0)))
-    assert np.abs(other[0] - whole[0][0]).max() > 0
+    other = next(iter(run._search_epoch(config, 2, first_step=0)))
+    assert np.abs(other[0][0] - whole[0][0][0]).max() > 0
 
 
 def killed_at(monkeypatch, name, number):
@@ -236,7 +238,7 @@ def test_a_budget_in_steps_cuts_the_last_epoch(tmp_path, monkeypatch):
     run = make(
         tmp_path / "run", method="random_ws(n_samples=2, top=1, score_batches=1, budget=authors)"
     )
-    monkeypatch.setattr(run.trainer, "mean_totals", lambda: (1.0, 0.5))
+    monkeypatch.setattr(run.trainer, "metrics", lambda: {"loss": 1.0, "accuracy": 0.5})
     run.run()
     done = {epoch: max(last for e, _, last, _ in blocks if e == epoch) for epoch in (0, 1)}
     assert done == {0: 6, 1: 1}
@@ -269,4 +271,4 @@ def test_what_does_not_fit_is_one_sentence_before_any_work(
 
 def test_analyses_of_alpha_refuse_the_run(finished):
     with pytest.raises(UserError, match="has sampled its architectures"):
-        list(analyze.discretizations(None, [finished[0]]))
+        list(analyze.discretizations(AnalyzeConfig(), [finished[0]]))

@@ -12,17 +12,19 @@ import numpy as np
 import pytest
 
 from rdarts_tf import evaluate, search
-from rdarts_tf.config import evaluate as evaluate_config
+from rdarts_tf.config import base as config_base
 from rdarts_tf.config import search as config_lib
 from rdarts_tf.engine import selection_run
+from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.runs import executor
 from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 from tests import in_process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = ("weight_decay_0.0003", "weight_decay_0.03")
-CONFIG = config_lib.SearchConfig(
+CONFIG = SearchConfig(
     space="s5",
     dataset="digits",
     method="rdarts_l2(values=[3e-4, 3e-2])",
@@ -43,15 +45,12 @@ CONFIG = config_lib.SearchConfig(
 @pytest.fixture
 def uninterrupted(tmp_path, monkeypatch, capsys):
     """A selection whose pieces run in this process."""
-    mains = {
-        "rdarts_tf.search": (search.main, config_lib.SearchConfig),
-        "rdarts_tf.evaluate": (evaluate.main, evaluate_config.EvaluateConfig),
-    }
+    commands = {"rdarts_tf.search": search, "rdarts_tf.evaluate": evaluate}
 
     def run(tasks, settings, *, say):
         for task in tasks:
             for _, module, *flags in task.commands:
-                code, _, err = in_process.run(monkeypatch, capsys, *mains[module], *flags)
+                code, _, err = in_process.run(monkeypatch, capsys, commands[module], *flags)
                 assert code == 0, err
         return {task.name: 0 for task in tasks}
 
@@ -92,7 +91,7 @@ def test_killed_twice_and_run_again_it_selects_the_same(uninterrupted, tmp_path)
 
     run_dir = tmp_path / "killed"
     command = [sys.executable, "-m", "rdarts_tf.search", f"--run_dir={run_dir}"]
-    command += config_lib.to_argv(CONFIG)
+    command += config_base.to_argv(CONFIG)
     for name in NAMES:  # once in each piece
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         end = time.monotonic() + 300
@@ -127,7 +126,7 @@ def test_overwriting_forgets_the_searches(tmp_path, monkeypatch):
     old = dataclasses.replace(CONFIG, method="rdarts_l2(values=[3e-4, 3e-3])")
     run_dir.write_json("config.json", dataclasses.asdict(old))
     run_dir.write_text("selection.txt", "old")
-    searches = config_lib.pieces(old) | {"mine": config_lib.SearchConfig(dataset="digits")}
+    searches = config_lib.pieces(old) | {"mine": SearchConfig(dataset="digits")}
     pieces = {name: RunDir(run_dir.path / "runs" / name) for name in searches}
     for name, settings in searches.items():
         pieces[name].create()
@@ -158,13 +157,13 @@ def test_overwriting_keeps_what_has_the_name_of_a_search(tmp_path, monkeypatch):
     run_dir.write_json("config.json", dataclasses.asdict(CONFIG))
     mine = RunDir(tmp_path / "runs" / NAMES[0])
     mine.create()
-    mine.write_json("config.json", dataclasses.asdict(config_lib.SearchConfig(epochs=7)))
+    mine.write_json("config.json", dataclasses.asdict(SearchConfig(epochs=7)))
     monkeypatch.setattr(executor, "run", lambda *a, **k: dict.fromkeys(NAMES, 1))
     with pytest.raises(executor.Failed):
         selection_run.SelectionRun(CONFIG, run_dir).run(overwrite=True)
     assert mine.read_json("config.json")["epochs"] == 7
     mine.write_text("config.json", "mine")
-    with pytest.raises(config_lib.UserError, match="config.json would be replaced"):
+    with pytest.raises(UserError, match="config.json would be replaced"):
         selection_run.SelectionRun(CONFIG, run_dir)
 
 
@@ -172,8 +171,6 @@ def test_every_piece_is_checked_before_any_work(tmp_path):
     bad = dataclasses.replace(
         CONFIG, method="rdarts_dp(values=[0.0, 0.2])", cutout_length=16, init_channels=4
     )
-    with pytest.raises(
-        config_lib.UserError, match="--cutout_length=16 always blanks images of 8x8"
-    ):
+    with pytest.raises(UserError, match="--cutout_length=16 always blanks images of 8x8"):
         selection_run.SelectionRun(bad, RunDir(tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -39,11 +39,16 @@ HELPERS = {
 
 # Modules that only these files import.
 RESERVED = {
-    "absl": ("config.search", *COMMANDS),
+    "absl": ("config.flags", "export"),
     "importlib.import_module": ("registry",),
     "matplotlib": ("drawing.plots", "reporting.charts"),
     "pickle": (),
 }
+
+# What these know of a domain, they ask its modules for by `registry.load_task`; the engine alone knows
+# the interface, which the domains give without it.
+NEUTRAL = ("engine", "runs", "analysis", "reporting", "drawing", "config")
+INTERFACE = "tasks.base"
 
 # These import no TensorFlow, nor anything that does.
 PLAIN = (
@@ -53,6 +58,9 @@ PLAIN = (
     "spaces",
     "methods",
     "config",
+    "tasks.base",
+    "tasks.image_classification.data",
+    "tasks.image_classification.options",
     "runs",
     "analysis",
     "drawing",
@@ -143,6 +151,31 @@ def circular(sources):
     )
 
 
+def partial(sources):
+    """Neutral modules that import of a domain, or of the interface what is not theirs to know."""
+    return sorted(
+        f"{module} may not import {target}"
+        for module, targets in own_imports(sources).items()
+        for target in targets
+        if _room(module) in NEUTRAL and _is_in(target, "tasks")
+        if (_room(module), target) != ("engine", INTERFACE)
+    )
+
+
+def dependent(sources):
+    """Domains that import what runs them."""
+    return sorted(
+        f"{module} may not import {target}"
+        for module, targets in own_imports(sources).items()
+        for target in targets
+        if _room(module) == "tasks" and _room(target) in ("engine", "runs")
+    )
+
+
+def _room(module):
+    return module.split(".")[0]
+
+
 def relative(sources):
     return sorted(
         f"{module} imports {name}: write it absolutely"
@@ -191,7 +224,16 @@ def _reachable(module, graph, *, with_folders=True):
     return seen
 
 
-CHECKS = (unplaced, upward, circular, relative, reserved, reaching_tensorflow)
+CHECKS = (
+    unplaced,
+    upward,
+    circular,
+    partial,
+    dependent,
+    relative,
+    reserved,
+    reaching_tensorflow,
+)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -206,16 +248,16 @@ def test_package_is_read_whole():
         sources
     )
     graph = own_imports(sources)
-    assert {"config.search", "runs.run_dir", "engine.path_search"} <= graph[
-        "search"
-    ]  # in a function
+    in_a_function = "engine.path_search"
+    assert {"config.search", "runs.run_dir", in_a_function} <= graph["search"]
     assert {"layers.mixed_op", "spaces.base"} <= graph["layers.cell"]
     assert graph["registry"] == {"errors"}
 
 
-def test_every_helper_exists():
+def test_everything_in_the_tables_exists():
     files = {f"{folder}.{file}" for folder, names in HELPERS.items() for file in names}
-    assert files <= set(package_sources())
+    files |= {module for importers in RESERVED.values() for module in importers}
+    assert files | {*ROW, *PLAIN, *NEUTRAL, INTERFACE} <= set(package_sources())
 
 
 @pytest.mark.parametrize(
@@ -236,6 +278,24 @@ def test_every_helper_exists():
         (upward, "methods.darts", "from rdarts_tf.methods import darts_es"),
         (circular, "layers.primitives", "from rdarts_tf.layers.mixed_op import MixedOp"),
         (upward, "", "from rdarts_tf import bilevel"),
+        (partial, "engine.epochs", "from rdarts_tf.tasks.image_classification import task"),
+        (
+            partial,
+            "engine.epochs",
+            "def late():\n    from rdarts_tf.tasks import image_classification",
+        ),
+        (partial, "engine.epochs", "from rdarts_tf import tasks"),
+        (partial, "runs.run_dir", "import rdarts_tf.tasks.image_classification.options"),
+        (partial, "runs.run_dir", "from rdarts_tf.tasks import base"),
+        (partial, "analysis.regret", "from rdarts_tf.tasks.image_classification.data import Split"),
+        (partial, "reporting.errors", "from rdarts_tf.tasks.image_classification import options"),
+        (partial, "reporting.errors", "from rdarts_tf.tasks.base import Score"),
+        (partial, "drawing.plots", "from rdarts_tf.tasks.base import Metric"),
+        (partial, "config.search", "from rdarts_tf.tasks.image_classification import options"),
+        (partial, "config.search", "from rdarts_tf.tasks import base"),
+        (dependent, "tasks.image_classification.task", "from rdarts_tf.engine import epochs"),
+        (dependent, "tasks.image_classification.task", "from rdarts_tf.runs.run_dir import RunDir"),
+        (dependent, "tasks.base", "def late():\n    from rdarts_tf import runs"),
         (relative, "layers.cell", "from . import mixed_op"),
         (relative, "layers.cell", "from .mixed_op import MixedOp"),
         (reserved, "engine.epochs", "from absl import flags"),
@@ -243,6 +303,8 @@ def test_every_helper_exists():
         (reserved, "engine.epochs", "from absl.flags import FLAGS"),
         (reserved, "engine.epochs", "import absl.app"),
         (reserved, "engine.epochs", "import absl"),
+        (reserved, "search", "from absl import app"),
+        (reserved, "config.search", "from absl import flags"),
         (reserved, "engine.epochs", "import importlib"),
         (reserved, "engine.summaries", "from matplotlib import pyplot"),
         (reserved, "runs.run_dir", "import pickle"),
@@ -252,6 +314,12 @@ def test_every_helper_exists():
         (reaching_tensorflow, "spaces", "import tensorflow_datasets"),
         (reaching_tensorflow, "config.search", "import keras"),
         (reaching_tensorflow, "config.search", "from rdarts_tf import optimizers"),
+        (reaching_tensorflow, "tasks.base", "import tensorflow as tf"),
+        (
+            reaching_tensorflow,
+            "tasks.image_classification.options",
+            "from rdarts_tf.tasks.image_classification import augment",
+        ),
         (reaching_tensorflow, "report", "from rdarts_tf.engine import discretization"),
     ],
 )
@@ -265,7 +333,10 @@ def test_a_wrong_import_is_noticed(check, module, source):
         ("hessian", "from rdarts_tf.errors import UserError"),
         ("layers.cell", "from rdarts_tf.layers import mixed_op, primitives"),
         ("engine.search_run", "from rdarts_tf.engine import epochs"),
-        ("search", "from rdarts_tf.engine import search_run\nfrom absl import app"),
+        ("engine.search_run", "from rdarts_tf.tasks.base import Problem"),
+        ("tasks.image_classification.task", "from rdarts_tf.tasks import base"),
+        ("search", "from rdarts_tf.engine import search_run"),
+        ("export", "from absl import logging"),
         ("engine.summaries", "from rdarts_tf import __version__"),
     ],
 )

@@ -11,6 +11,7 @@ from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import base, random_ws
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 
 NUM = 6000
 
@@ -44,11 +45,12 @@ def uniformity(paths, node):
 def test_every_node_has_two_distinct_predecessors_with_one_primitive_each(name):
     space = space_of(name)
     for cell_type, paths in sample(space).items():
-        assert paths.shape == (NUM, *space.alpha_shape(cell_type))
+        cell = space.cell(cell_type)
+        assert paths.shape == (NUM, *cell.alpha_shape)
         assert paths.dtype == np.float32
         assert set(np.unique(paths)) == {0, 1}
         assert paths.sum(axis=2).max() == 1
-        for node in range(space.num_nodes):
+        for node in range(cell.num_nodes):
             assert (entering(paths, node).any(axis=2).sum(axis=1) == 2).all()
 
 
@@ -101,13 +103,13 @@ def test_the_genotype_of_a_path_keeps_none_and_lists_states_in_order():
     [(391, 49, 372), (573, 34, 49)],  # CIFAR, SVHN
 )
 def test_budget_of_the_authors(epoch_steps, full_epochs, rest):
-    steps = random_ws.Method(budget="authors").total_steps(config_lib.SearchConfig(), epoch_steps)
+    steps = random_ws.Method(budget="authors").total_steps(SearchConfig(), epoch_steps)
     assert steps == 19531
     assert divmod(steps, epoch_steps) == (full_epochs, rest)
 
 
 def test_budget_in_epochs_and_one_that_does_not_fit():
-    settings = config_lib.SearchConfig()
+    settings = SearchConfig()
     assert random_ws.Method().total_steps(settings, 573) == 28650
     assert base.Method().total_steps(settings, 391) == 19550
     with pytest.raises(UserError, match="--epochs=50 of 12 steps are 600; take --epochs=1628 or"):
@@ -128,7 +130,7 @@ def test_budget_in_epochs_and_one_that_does_not_fit():
 )
 def test_arguments_that_cannot_be_are_refused_before_any_work(spec, sentence):
     with pytest.raises(UserError, match=sentence):
-        config_lib.check(config_lib.SearchConfig(method=spec))
+        config_lib.check(SearchConfig(method=spec))
 
 
 @pytest.mark.parametrize(
@@ -141,4 +143,4 @@ def test_arguments_that_cannot_be_are_refused_before_any_work(spec, sentence):
 )
 def test_flags_that_have_no_meaning_are_refused(flags, sentence):
     with pytest.raises(UserError, match=sentence):
-        config_lib.check(config_lib.SearchConfig(method="random_ws", **flags))
+        config_lib.check(SearchConfig(method="random_ws", **flags))

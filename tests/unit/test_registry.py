@@ -105,7 +105,7 @@ def test_a_space_outside_the_package(tmp_path, monkeypatch):
     assert module.SPACE.name == "mine"
     assert (args, kwargs) == ([2], {"a": "b"})
     space = SearchConfig(space="outside_spaces.mine").make_space()
-    assert space.alpha_shape("normal") == (9, 2)
+    assert space.cell("normal").alpha_shape == (9, 2)
 
 
 def test_a_missing_module_is_named(monkeypatch):

@@ -11,7 +11,6 @@ from matplotlib import image as mpl_image
 
 from rdarts_tf import analyze
 from rdarts_tf.analysis import regret
-from rdarts_tf.config import search as config_lib
 from rdarts_tf.drawing import plots
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes.genotype import (
@@ -25,6 +24,7 @@ from rdarts_tf.genotypes.genotype import (
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.spaces.s1 import SPACE as S1
 from rdarts_tf.spaces.s5 import SPACE
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 from tests import in_process
 
 SEP, SKIP, POOL = "sep_conv_3x3", "skip_connect", "max_pool_3x3"
@@ -244,7 +244,7 @@ def searched(path, *, architectures, accuracies, **changes):
     """A run directory as a search on s5 leaves it, as far as it is read."""
     run_dir = RunDir(path)
     run_dir.create()
-    settings = config_lib.SearchConfig(space="s5", dataset="digits", **changes)
+    settings = SearchConfig(space="s5", dataset="digits", **changes)
     run_dir.write_json("config.json", dataclasses.asdict(settings))
     for epoch, (names, accuracy) in enumerate(zip(architectures, accuracies, strict=True)):
         run_dir.append_metrics({"epoch": epoch, "validation/accuracy": accuracy})
@@ -256,13 +256,7 @@ def searched(path, *, architectures, accuracies, **changes):
 def command(monkeypatch, capsys):
     """command(*arguments) -> (exit code, stdout, stderr)."""
     return lambda *arguments: in_process.run(
-        monkeypatch,
-        capsys,
-        analyze.main,
-        config_lib.AnalyzeConfig,
-        "--what=regret",
-        *arguments,
-        in_run_dir=False,
+        monkeypatch, capsys, analyze, "--what=regret", *arguments
     )
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from rdarts_tf import report
-from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
 from rdarts_tf.reporting import charts, errors, figures, page, paper, tables
 from rdarts_tf.reporting.page import Cell, Commands, Heading, Paragraph, Picture, Table
 from rdarts_tf.runs import record_reading
+from tests import in_process
 from tests.recorded_runs import (
     write_drops,
     write_json,
@@ -127,7 +127,7 @@ def test_a_ragged_table_is_refused():
 
 
 def test_the_papers_tables_are_installed_files():
-    folder = importlib.resources.files("rdarts_tf") / "analysis" / "paper_tables"
+    folder = importlib.resources.files("rdarts_tf") / "reporting" / "paper_tables"
     names = sorted(file.name[:6] for file in folder.iterdir())
     assert names == ["table1", "table3", "table5", "table6"]
 
@@ -466,7 +466,7 @@ def test_the_chosen_operations_are_those_of_the_genotype(tmp_path):
     record = read(write_run(tmp_path / "run"))[0]
     # s1's edges 0..: (0,0) (0,1) (1,0) (1,1) (1,2); of the cell, only what the space offers there
     chosen = figures._chosen(record.genotype, record.make_space(), "normal")
-    names = record.make_space().cell_primitives("normal")
+    names = record.make_space().cell("normal").primitives
     assert (1, list(names[1]).index("skip_connect")) in chosen
     assert all(names[e][op] in ("sep_conv_3x3", "skip_connect", "dil_conv_3x3") for e, op in chosen)
 
@@ -542,10 +542,10 @@ def test_the_command_refuses_in_one_sentence(tmp_path, arguments, sentence):
 
 
 def test_the_page_of_one_run_lies_in_it_and_is_replaced(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(report.config_lib, "from_flags", lambda kind: config_lib.ReportConfig())
     run = write_run(tmp_path / "run", curvature=())
     (run / "report").mkdir()
     (run / "report" / "report.md").write_text("old")
-    assert report.main(["report", str(run)]) == 0
+    code, stdout, stderr = in_process.run(monkeypatch, capsys, report, run)
+    assert code == 0, stderr
     assert (run / "report" / "report.md").read_text().startswith("# Report")
-    assert f"{run}/report/report.html" in capsys.readouterr().out
+    assert f"{run}/report/report.html" in stdout

@@ -7,11 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from rdarts_tf.config import search as config_lib
+from rdarts_tf.config import base as config_base
+from rdarts_tf.datasets import digits
+from rdarts_tf.engine import weight_steps
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import run_dir
 from rdarts_tf.runs.run_dir import RunDir, RunDirError, save_npz
-from rdarts_tf.spaces import s1, s2
+from rdarts_tf.tasks.image_classification import task
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 
 
 @pytest.fixture
@@ -190,30 +193,34 @@ def test_arrays_return_what_was_written(run):
 
 
 def test_only_settings_that_matter_distinguish_runs():
-    settings = config_lib.SearchConfig()
+    settings = SearchConfig()
     recorded = dataclasses.asdict(dataclasses.replace(settings, seed=3, data_dir="/other"))
-    assert config_lib.differences(settings, recorded) == ["--seed=2 (the run has 3)"]
+    assert config_base.differences(settings, recorded) == ["--seed=2 (the run has 3)"]
 
 
 def test_run_directories_have_plain_names():
-    settings = config_lib.SearchConfig(dataset="tfds(mnist, size=32)", seed=1)
+    settings = SearchConfig(dataset="tfds(mnist, size=32)", seed=1)
     assert settings.default_run_dir() == "runs/s1_tfds-mnist--size-32-_darts_s1"
 
 
 def test_flag_files_leave_out_what_is_unset():
-    text = config_lib.to_flags(config_lib.SearchConfig(sync_batch_norm=True))
+    text = config_base.to_flags(SearchConfig(sync_batch_norm=True))
     assert "--sync_batch_norm=true\n" in text
     assert "nodes" not in text
 
 
 def test_xla_is_for_gpus_and_not_for_second_derivatives_of_max_pooling():
-    settings = config_lib.SearchConfig()
-    assert not settings.jit(s2.SPACE, gpus=0)
-    assert settings.jit(s2.SPACE, gpus=1)
-    assert not settings.jit(s1.SPACE, gpus=1)
-    first_order = dataclasses.replace(settings, alpha_step="first_order")
-    assert first_order.jit(s1.SPACE, gpus=1)
-    assert dataclasses.replace(settings, jit_compile="true").jit(s1.SPACE, gpus=0)
+    data = digits.load()
+
+    def compiled(*, gpus, **settings):
+        return task.Search(SearchConfig(**settings), data).compiled(gpus=gpus)
+
+    assert not compiled(space="s2", gpus=0)
+    assert compiled(space="s2", gpus=1)
+    assert not compiled(space="s1", gpus=1)
+    assert compiled(space="s1", gpus=1, alpha_step="first_order")
+    always = SearchConfig(space="s1", jit_compile="true")
+    assert weight_steps._compiles(task.Search(always, data), always)
 
 
 def test_two_processes_do_not_share_a_run_directory(run, monkeypatch):
