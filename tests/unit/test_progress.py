@@ -20,14 +20,14 @@ def clock(monkeypatch):
 def test_a_plain_line_now_and_then_with_the_time_that_is_left(clock, capsys):
     line = Progress("epoch 2/9", total=30, initial=10)
     clock.append(129.0)
-    line.advance(4, loss=1.0, accuracy=0.5)
+    line.advance(4, {"loss": 1.0, "accuracy": 0.5})
     assert capsys.readouterr().err == ""  # half a minute has not passed
     clock.append(140.0)
-    line.advance(4, loss=0.25, accuracy=0.75)  # 8 steps in 40 s, 12 to go
+    line.advance(4, {"loss": 0.25, "accuracy": 0.75})  # 8 steps in 40 s, 12 to go
     expected = "epoch 2/9: step 18/30, loss 0.250, accuracy 0.750, ETA 60 s\n"
     assert capsys.readouterr().err == expected
     clock.append(141.0)
-    line.advance(1, loss=0.25, accuracy=0.75)
+    line.advance(1, {"loss": 0.25, "accuracy": 0.75})
     line.close()
     assert capsys.readouterr().err == ""
 
@@ -35,7 +35,7 @@ def test_a_plain_line_now_and_then_with_the_time_that_is_left(clock, capsys):
 def test_a_bar_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     line = Progress("epoch 2/9", total=30, initial=10)
-    line.advance(20, loss=0.25, accuracy=0.75)
+    line.advance(20, {"loss": 0.25, "accuracy": 0.75})
     shown = str(line.bar)
     line.close()
     assert "epoch 2/9: 100%" in shown
