@@ -29,9 +29,9 @@ if __name__ == "__main__":
 from rdarts_tf import bilevel, hessian, optimizers
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.layers.primitives import FactorizedReduce, Noise
-from rdarts_tf.spaces.base import Space, edges
+from rdarts_tf.spaces.base import CellSpace, Space, edges
 from rdarts_tf.tasks.image_classification.metrics import cross_entropy
-from rdarts_tf.tasks.image_classification.networks import Supernet, reduction_cells
+from rdarts_tf.tasks.image_classification.supernet import Supernet, reduction_cells
 from tests import parity_derived
 from tests import parity_tools as tools
 
@@ -83,11 +83,13 @@ class Fixture:
 
     def _network(self):
         meta = self.meta
-        primitives = {t: tuple(map(tuple, meta[f"primitives_{t}"])) for t in TYPES}
+        cells = {
+            t: CellSpace(tuple(map(tuple, meta[f"primitives_{t}"])), meta["steps"]) for t in TYPES
+        }
         if list(meta["reduction_cells"]) != reduction_cells(meta["layers"]):
             raise ValueError(f"reduction cells {meta['reduction_cells']} are not ours")
         net = Supernet(
-            Space(meta["space"], primitives, meta["steps"]),
+            Space(meta["space"], cells),
             meta["num_classes"],
             channels=meta["C"],
             num_cells=meta["layers"],

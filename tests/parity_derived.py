@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from rdarts_tf.layers.primitives import FactorizedReduce, Noise
-from rdarts_tf.tasks.image_classification.networks import DerivedNetwork, reduction_cells
+from rdarts_tf.tasks.image_classification.derived_network import DerivedNetwork
+from rdarts_tf.tasks.image_classification.supernet import reduction_cells
 from tests import parity_tools as tools
 
 # Both sides compute in float64 and differ in the order of their sums. Moving variances are differences

@@ -17,10 +17,10 @@ if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from rdarts_tf.analysis import trajectory
-from rdarts_tf.config.search import SearchConfig
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import base, darts_ada, darts_es
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 
 NUMBER = 1e-6
 MARGIN = 1e-3  # recorded with four digits

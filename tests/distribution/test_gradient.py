@@ -16,12 +16,13 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras
-from rdarts_tf import config, distribution, training
-from rdarts_tf.networks import cnn
+from rdarts_tf.engine import distribution, search_steps
 from rdarts_tf.spaces.s5 import SPACE
+from rdarts_tf.tasks.image_classification import options, supernet, task
 
 # Adam's first moment after one step from zero is then 0.5 times the gradient, to the bit.
-settings = config.SearchConfig(space="s5", arch_weight_decay=0.0)
+settings = options.SearchConfig(space="s5", dataset="digits", arch_weight_decay=0.0)
+problem = task.Search(settings, settings.load_dataset())  # for its losses; the batches are ours
 rates = {"learning_rate": 0.05, "weight_decay": 3e-4, "drop_path_prob": 0.0}
 rates = {k: tf.constant(v) for k, v in rates.items()}
 
@@ -30,17 +31,17 @@ def batch(n):
     rng = np.random.default_rng(n)
     images = rng.normal(size=(2, n, 8, 8, 2)).astype(np.float32)
     labels = rng.integers(5, size=(2, n)).astype(np.int32)
-    return images[0], labels[0], images[1], labels[1]
+    return (images[0], labels[0]), (images[1], labels[1])
 
 
 def search_with(name, dtype):
     strategy = distribution.make_strategy(name)
     keras.utils.set_random_seed(1)
     with strategy.scope():
-        net = cnn.Supernet(SPACE, 5, channels=4, num_cells=1, name="supernet", dtype=dtype,
+        net = supernet.Supernet(SPACE, 5, channels=4, num_cells=1, name="supernet", dtype=dtype,
                            batch_norm={"synchronized": True})
         net.build((None, 8, 8, 2))
-    search = training.Search(net, config=settings, strategy=strategy)
+    search = search_steps.Search(problem, net, config=settings, strategy=strategy)
     rng = np.random.default_rng(2)
     for variable in (*search.momentum, *net.alphas.values()):
         variable.assign(0.1 * rng.normal(size=variable.shape))
@@ -54,7 +55,7 @@ def gradients(search, start):
             variable.assign(start[v])
         data = tf.data.Dataset.from_generator(
             lambda: iter([batch(n)]),
-            output_signature=(tf.TensorSpec([None, 8, 8, 2]), tf.TensorSpec([None], tf.int32)) * 2)
+            output_signature=((tf.TensorSpec([None, 8, 8, 2]), tf.TensorSpec([None], tf.int32)),) * 2)
         at = tf.constant(0), tf.constant(1), tf.constant(0)
         search.search_block(iter(data), *at, rates)
         found[n] = np.concatenate([2 * m.numpy().ravel() for m in search.adam_m])

@@ -13,13 +13,14 @@ import numpy as np
 import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-from rdarts_tf import config, path_search
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.engine import path_search
+from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 
 def make(path, strategy):
     run_dir = RunDir(path)
     run_dir.create()
-    return path_search.make_run(config.SearchConfig(
+    return path_search.make_run(SearchConfig(
         space="s5", dataset="digits", epochs=2, batch_size=359, layers=1, init_channels=2,
         strategy=strategy, method="random_ws(n_samples=4, top=2, score_batches=1)"), run_dir)
 """
@@ -43,9 +44,9 @@ for strategy, copies in (("one", 1), ("mirrored", 2)):
     at = tf.constant(0), tf.constant(3), tf.constant(0)
     done, loss = run.trainer.search_block(iter(data), *at, rates)
     assert int(done) == 3
-    run.trainer.reset_totals()
+    run.trainer.reset("score")
     run.trainer.validate_block(iter(data), *at)
-    found.append([v.numpy() for v in run.net.variables] + list(run.trainer.mean_totals()))
+    found.append([v.numpy() for v in run.net.variables] + list(run.trainer.metrics().values()))
 for one, two in zip(*found, strict=True):
     np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
 assert any(np.abs(v).max() > 0.5 for v in found[0][:-2])

@@ -12,20 +12,25 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras
-from rdarts_tf import distribution, evaluate_config, retraining
+from rdarts_tf.engine import distribution
+from rdarts_tf.engine.evaluation_steps import Evaluation
+from rdarts_tf.tasks.image_classification import derived_network, options, task
 
 pairs = "[('sep_conv_3x3', 1), ('skip_connect', 0)]"
-settings = evaluate_config.EvaluateConfig(
+settings = options.EvaluateConfig(
+    dataset="digits", batch_size=8,
     genotype=f"Genotype(normal={pairs}, normal_concat=[2], reduce={pairs}, reduce_concat=[2])",
     init_channels=4, layers=2, drop_path_prob=0, sync_batch_norm=True, gamma_initializer="ones")
+# For its losses; the batches are ours.
+problem = task.Evaluation(settings, settings.load_dataset(), seed=1)
 
 
 def trained(name):
     strategy = distribution.make_strategy(name)
     keras.utils.set_random_seed(1)
     with strategy.scope():
-        net = retraining.make_network(settings, (8, 8, 2), 5, dtype="float64")
-    trainer = retraining.Retraining(net, config=settings, strategy=strategy, seed=1)
+        net = derived_network.derived(settings, (8, 8, 2), 5, dtype="float64")
+    trainer = Evaluation(problem, net, config=settings, strategy=strategy, seed=1)
     rng = np.random.default_rng(0)
     batches = [(rng.normal(size=(n, 8, 8, 2)).astype(np.float32),
                 rng.integers(5, size=n).astype(np.int32)) for n in (8, 8, 7)]  # uneven: 3 + 4

@@ -12,12 +12,13 @@ import sys
 import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-from rdarts_tf import config, loop
-from rdarts_tf.run_dir import RunDir
+from rdarts_tf.engine import search_run
+from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 
 run_dir = RunDir(sys.argv[1])
 run_dir.create()
-run = loop.SearchRun(config.SearchConfig(
+run = search_run.SearchRun(SearchConfig(
     space="s5", dataset="digits", epochs=2, batch_size=359, layers=1, init_channels=2,
     strategy="mirrored", alpha_step="first_order", drop_path_prob=0.2, cutout="false",
     arch_learning_rate=0.01, keep_checkpoints=0), run_dir)

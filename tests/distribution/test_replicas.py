@@ -17,33 +17,35 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras
-from rdarts_tf import config, distribution, training
-from rdarts_tf.networks import cnn
+from rdarts_tf.engine import distribution, search_steps
 from rdarts_tf.spaces.s5 import SPACE
+from rdarts_tf.tasks.image_classification import options, supernet, task
 
 alpha_step, synchronized, dtype = sys.argv[1], sys.argv[2] == "sync", sys.argv[3]
-settings = config.SearchConfig(alpha_step=alpha_step, space="s5", arch_learning_rate=0.01)
+settings = options.SearchConfig(
+    alpha_step=alpha_step, space="s5", dataset="digits", arch_learning_rate=0.01)
+problem = task.Search(settings, settings.load_dataset())  # for its losses; the batches are ours
 
 
 def trained(name):
     strategy = distribution.make_strategy(name)
     keras.utils.set_random_seed(1)
     with strategy.scope():
-        net = cnn.Supernet(SPACE, 5, channels=4, num_cells=1, name="supernet", dtype=dtype,
+        net = supernet.Supernet(SPACE, 5, channels=4, num_cells=1, name="supernet", dtype=dtype,
                            batch_norm={"synchronized": synchronized})
         net.build((None, 8, 8, 2))
-    search = training.Search(net, config=settings, strategy=strategy)
+    search = search_steps.Search(problem, net, config=settings, strategy=strategy)
     rng = np.random.default_rng(0)
 
     def batch(n):  # the last batch is uneven: 3 + 4
         images = rng.normal(size=(2, n, 8, 8, 2)).astype(np.float32)
         labels = rng.integers(5, size=(2, n)).astype(np.int32)
-        return images[0], labels[0], images[1], labels[1]
+        return (images[0], labels[0]), (images[1], labels[1])
 
     batches = [batch(n) for n in (8, 8, 7)]
     data = tf.data.Dataset.from_generator(
         lambda: iter(batches),
-        output_signature=(tf.TensorSpec([None, 8, 8, 2]), tf.TensorSpec([None], tf.int32)) * 2)
+        output_signature=((tf.TensorSpec([None, 8, 8, 2]), tf.TensorSpec([None], tf.int32)),) * 2)
     rates = {"learning_rate": 0.05, "weight_decay": 3e-4, "drop_path_prob": 0.0}
     rates = {k: tf.constant(v) for k, v in rates.items()}
     step, loss = search.search_block(
