@@ -19,7 +19,7 @@ from rdarts_tf import bilevel, optimizers
 from rdarts_tf.config import search as config_lib
 from rdarts_tf.engine import distribution
 from rdarts_tf.runs.run_dir import RunDir
-from rdarts_tf.tasks.image_classification import augment, data, networks
+from rdarts_tf.tasks.image_classification import augment, data, streams, supernet, task
 from rdarts_tf.tasks.image_classification.metrics import cross_entropy
 
 TRAIN, VALID, PLUS, MINUS = ([1, use] for use in range(4))  # seeds of the random draws
@@ -39,13 +39,12 @@ class Problem:
         self.w = [tf.convert_to_tensor(v.value) for v in self.net.trainable_variables]
         self.alpha = [tf.convert_to_tensor(a.value) for a in self.net.alphas.values()]
         self.settings = settings
-        self.xi = optimizers.cosine(
-            epoch, settings.epochs, settings.learning_rate, settings.learning_rate_min
-        )
-        self.regularization = settings.make_method().regularization(settings, epoch)
+        in_force = settings.make_method().in_force(settings, epoch)
+        self.rates = task.Search(settings, dataset).rates(in_force, epoch)
+        self.xi = self.rates["learning_rate"]
         rows = self.net.space.primitives.values()
         noisy = any("noise" in names for by_edge in rows for names in by_edge)
-        self.random = noisy or self.regularization.drop_path_prob > 0
+        self.random = noisy or self.rates["drop_path_prob"] > 0
 
     def loss(self, w, alpha, images, labels, seed):
         logits, _ = self.net.stateless_call(
@@ -53,7 +52,7 @@ class Problem:
             [v.value for v in self.net.non_trainable_variables],
             images,
             edge_weights=dict(zip(self.net.alphas, map(tf.nn.softmax, alpha), strict=True)),
-            drop_path_prob=self.regularization.drop_path_prob or None,
+            drop_path_prob=self.rates["drop_path_prob"] or None,
             seed=seed,
             training=True,
         )
@@ -66,7 +65,7 @@ class Problem:
             g,
             learning_rate=self.xi,
             momentum=self.settings.momentum,
-            weight_decay=self.regularization.weight_decay,
+            weight_decay=self.rates["weight_decay"],
         )[0]
 
 
@@ -133,7 +132,7 @@ def _flat(tensors):
 
 def _load(settings, dataset, arrays, precision):
     """The network with the checkpoint's state, and the momentum buffers."""
-    net = networks.Supernet(
+    net = supernet.Supernet(
         settings.make_space(),
         dataset.num_classes,
         channels=settings.init_channels,
@@ -157,7 +156,7 @@ def _batches(settings, dataset, epoch, args):
     transform = augment.Augmentation(
         dataset.mean, dataset.std, crop_padding=dataset.crop_padding, flip=dataset.flip
     )
-    epoch = data.search_epoch(
+    epoch = streams.search_epoch(
         train,
         valid,
         batch_size=settings.batch_size,
@@ -167,7 +166,7 @@ def _batches(settings, dataset, epoch, args):
     )
     return [
         ((tf.cast(a, args.precision), b), (tf.cast(c, args.precision), d))
-        for a, b, c, d in epoch.take(args.batches)
+        for (a, b), (c, d) in epoch.take(args.batches)
     ]
 
 
@@ -188,7 +187,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     distribution.configure_runtime()
     run_dir = RunDir(args.run_dir)
-    settings = config_lib.SearchConfig(**run_dir.read_json("config.json"))
+    settings = config_lib.of_record(run_dir.read_json("config.json"))
     (num_epochs, _), arrays = run_dir.load_newest_checkpoint(print)
     epoch = max(num_epochs - 1, 0)
     dataset = settings.load_dataset()

@@ -18,13 +18,12 @@ import numpy as np
 import tensorflow as tf
 
 from rdarts_tf import registry
-from rdarts_tf.config import search as config_lib
 from rdarts_tf.engine import distribution, search_steps
 from rdarts_tf.methods import random_ws
-from rdarts_tf.tasks.image_classification import networks
+from rdarts_tf.tasks.image_classification import options, supernet, task
 
 
-class Dense(networks.Supernet):
+class Dense(supernet.Supernet):
     """Computes every operation, whatever its edge weight."""
 
     def call(self, images, sampled=False, **kwargs):
@@ -36,13 +35,15 @@ def make_step(kind, space, args):
     image = (args.size, args.size, 3)
     net = kind(space, 10, channels=args.channels, num_cells=args.cells, name="supernet")
     net.build((None, *image))
-    settings = config_lib.SearchConfig(method="random_ws")
-    search = search_steps.PathSearch(net, config=settings, strategy=tf.distribute.get_strategy())
+    settings = options.SearchConfig(space=space.name, dataset="digits", method="random_ws")
+    problem = task.Search(settings, settings.load_dataset())  # for its losses; the batches are ours
+    strategy = tf.distribute.get_strategy()
+    search = search_steps.PathSearch(problem, net, config=settings, strategy=strategy)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(args.batch, *image)).astype(np.float32)
     labels = rng.integers(10, size=args.batch).astype(np.int32)
     paths = random_ws.Method().edge_weights(space, rng, 100)
-    elements = tf.data.Dataset.from_tensor_slices(paths).map(lambda path: (images, labels, path))
+    elements = tf.data.Dataset.from_tensor_slices(paths).map(lambda path: ((images, labels), path))
     iterator = iter(elements.repeat())
     rates = {"learning_rate": 0.025, "weight_decay": 3e-4, "drop_path_prob": 0.0}
     rates = {name: tf.constant(rate) for name, rate in rates.items()}
@@ -53,7 +54,7 @@ def make_step(kind, space, args):
 def measure(args, name):
     """{"space", "sampled": [median, least, largest], "all", "ratio", "first_sampled", "first_all"}."""
     space = registry.load("spaces", name)[0].SPACE
-    kinds = {"sampled": networks.Supernet, "all": Dense}
+    kinds = {"sampled": supernet.Supernet, "all": Dense}
     steps = {label: make_step(kind, space, args) for label, kind in kinds.items()}
     row = {"space": name} | {f"first_{label}": _seconds(step) for label, step in steps.items()}
     rounds = {label: [] for label in steps}

@@ -34,9 +34,8 @@ def make_step(space_name, case, sizes):
     import tensorflow as tf
 
     from rdarts_tf import registry
-    from rdarts_tf.config import search as config_lib
     from rdarts_tf.engine import curvature, distribution, search_steps
-    from rdarts_tf.tasks.image_classification import networks
+    from rdarts_tf.tasks.image_classification import options, supernet, task
 
     class WeightOnly(search_steps.Search):
         def _alpha_step(self, *args):
@@ -49,13 +48,15 @@ def make_step(space_name, case, sizes):
     distribution.configure_runtime()
     space = registry.load("spaces", space_name)[0].SPACE
     image = (sizes["size"], sizes["size"], 3)
-    net = networks.Supernet(
+    net = supernet.Supernet(
         space, 10, channels=sizes["channels"], num_cells=sizes["cells"], name="supernet"
     )
     net.build((None, *image))
-    settings = config_lib.SearchConfig(alpha_step="exact" if case in PEER_KEYS else case)
+    alpha_step = "exact" if case in PEER_KEYS else case
+    settings = options.SearchConfig(space=space_name, dataset="digits", alpha_step=alpha_step)
+    problem = task.Search(settings, settings.load_dataset())  # for its losses; the batches are ours
     kind = WeightOnly if case == "weight" else AlphaOnly
-    search = kind(net, config=settings, strategy=tf.distribute.get_strategy())
+    search = kind(problem, net, config=settings, strategy=tf.distribute.get_strategy())
     rng = np.random.default_rng(0)
     images = rng.normal(size=(sizes["batch"], *image)).astype(np.float32)
     labels = rng.integers(10, size=sizes["batch"]).astype(np.int32)
@@ -65,11 +66,11 @@ def make_step(space_name, case, sizes):
 
         def measure():
             measured.vector.assign(tf.zeros_like(measured.vector))
-            found = measured.measure([batch], epoch=0, drop_path_prob=0.0)
+            found = measured.measure([batch], epoch=0, rates={"drop_path_prob": 0.0})
             _note(f"{space_name}: lambda_max {found.lambda_max:.6g}, {found.products} products")
 
         return measure
-    iterator = iter(tf.data.Dataset.from_tensors((images, labels) * 2).repeat())
+    iterator = iter(tf.data.Dataset.from_tensors(((images, labels),) * 2).repeat())
     rates = {"learning_rate": 0.025, "weight_decay": 3e-4, "drop_path_prob": 0.0}
     rates = {name: tf.constant(rate) for name, rate in rates.items()}
     first, last, epoch = tf.constant(0), tf.constant(1), tf.constant(0)

@@ -1,6 +1,6 @@
 """The part of `tests/parity.py` for files of derived networks (`evalnet_*.npz`)."""
 
-import json
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -34,9 +34,8 @@ class Fixture:
     """
 
     def __init__(self, path):
-        with np.load(path, allow_pickle=False) as file:
-            self.arrays = dict(file)
-        self.meta = meta = json.loads(str(self.arrays["meta"]))
+        self.arrays, self.meta = tools.read(path)
+        meta = self.meta
         if list(meta["reduction_cells"]) != reduction_cells(meta["layers"]):
             raise ValueError(f"reduction cells {meta['reduction_cells']} are not ours")
         self.net = DerivedNetwork(
@@ -55,14 +54,9 @@ class Fixture:
         if in_file != set(self.paths):
             raise ValueError(f"weights of one side only: {sorted(in_file ^ set(self.paths))[:3]}")
         self.w = [self.tensor("param", path) for path in self.paths]
-        by_path = {
-            key.removeprefix("bn_moving/"): value
-            for key, value in self.arrays.items()
-            if key.startswith("bn_moving/")
-        }
         moving = {id(v): name for name, v in _statistics(self.net).items()}
         self.moving_paths = [moving[id(v)] for v in self.net.non_trainable_variables]
-        self.statistics = [_double(by_path[path]) for path in self.moving_paths]
+        self.statistics = [_double(self.arrays[f"bn_moving/{path}"]) for path in self.moving_paths]
         for path, op in _operations(self.net):
             if isinstance(op, Noise):
                 op.call = tools.fixed_noise(_double(tools.nhwc(self.arrays[f"noise/{path}"])))
@@ -70,6 +64,10 @@ class Fixture:
     def tensor(self, prefix, path):
         """The file's `prefix`/`path` in our layout."""
         return _double(self.layouts[path](self.arrays[f"{prefix}/{path}"]))
+
+    def stored(self, *names):
+        """What is compared; None where the file lacks it."""
+        return [self.arrays.get(name) for name in names]
 
     def forward(self, w, *, training):
         """(outputs, moved statistics) of the batch."""
@@ -87,46 +85,60 @@ class Fixture:
 
 def inference(f):
     """Logits and activations with the moving averages, and the auxiliary head on such an activation."""
-    a, cell = f.arrays, f.meta["auxiliary_after_cell"]
-    for v, value in zip(f.net.variables, _in_order(f), strict=True):
-        v.assign(value)
-    with tools.recorded({f"cell{c}": x for c, x in enumerate(f.net.cells)}) as outputs:
-        logits, _ = f.forward(f.w, training=False)
-        auxiliary = f.net.auxiliary_head(outputs[f"cell{cell}"], training=False)
-        keys = [key for key in a if key.startswith("eval/activation/")]
-        pairs = [(tools.nchw(outputs[key.split("/")[-1]]), a[key]) for key in keys]
-    yield "eval/logits", tools.error(logits, a["eval/logits"]), FORWARD
-    yield "eval/activation", tools.worst(pairs), FORWARD
-    yield "eval/logits_aux", tools.error(auxiliary, a[f"eval/logits_aux_of_cell{cell}"]), FORWARD
+    cell, cells = f.meta["auxiliary_after_cell"], [f"cell{c}" for c in range(len(f.net.cells))]
+
+    @functools.cache
+    def outputs():
+        """(logits, auxiliary logits, activations)."""
+        for v, value in zip(f.net.variables, _in_order(f), strict=True):
+            v.assign(value)
+        with tools.recorded(dict(zip(cells, f.net.cells, strict=True))) as found:
+            logits, _ = f.forward(f.w, training=False)
+            auxiliary = f.net.auxiliary_head(found[f"cell{cell}"], training=False)
+        return logits, auxiliary, [tools.nchw(found[name]) for name in cells]
+
+    activations = f.stored(*(f"eval/activation/{name}" for name in cells))
+    auxiliary = f.stored(f"eval/logits_aux_of_cell{cell}")
+    yield "eval/logits", f.stored("eval/logits"), lambda: outputs()[:1], FORWARD
+    yield "eval/activation", activations, lambda: outputs()[2], FORWARD
+    yield "eval/logits_aux", auxiliary, lambda: outputs()[1:2], FORWARD
 
 
 def training(f):
     """Logits, losses, moved statistics and gradients with the statistics of the batch."""
-    a = f.arrays
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(f.w)
-        main, side, total, logits, auxiliary, moved = f.losses(f.w)
-    g = tape.gradient(total, f.w, unconnected_gradients="zero")
-    yield "train/logits", tools.error(logits, a["train/logits"]), FORWARD
-    yield "train/logits_aux", tools.error(auxiliary, a["train/logits_aux"]), FORWARD
-    yield "train/loss_main", tools.error(main, a["train/loss_main"]), FORWARD
-    yield "train/loss_aux", tools.error(side, a["train/loss_aux"]), FORWARD
-    yield "train/loss", tools.error(total, a["train/loss"]), FORWARD
-    after = [a[f"train/bn_moving_after/{path}"] for path in f.moving_paths]
-    yield "train/bn_moving_after", tools.worst_of(moved, after), FORWARD
-    stored = [path for path in f.paths if f"train/grad/{path}" in a]
-    pairs = ((g[f.paths.index(p)], f.tensor("train/grad", p)) for p in stored)
-    yield "train/grad", tools.worst(pairs), GRADIENT
-    norms = [(tf.norm(x), a[f"train/grad_norm/{p}"]) for p, x in zip(f.paths, g, strict=True)]
-    yield "train/grad_norm", tools.worst(norms), GRADIENT
-    norm = tf.linalg.global_norm(g)
-    yield "train/grad_norm_total", tools.error(norm, a["train/grad_norm_total"]), GRADIENT
+
+    @functools.cache
+    def outputs():
+        """({quantity: number or logits}, moved statistics, gradients)."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(f.w)
+            main, side, total, logits, auxiliary, moved = f.losses(f.w)
+        g = tape.gradient(total, f.w, unconnected_gradients="zero")
+        found = {"logits": logits, "logits_aux": auxiliary}
+        found |= {"loss_main": main, "loss_aux": side, "loss": total}
+        return found, moved, g
+
+    for name in ("logits", "logits_aux", "loss_main", "loss_aux", "loss"):
+        key = f"train/{name}"
+        yield key, f.stored(key), lambda name=name: [outputs()[0][name]], FORWARD
+    after = f.stored(*(f"train/bn_moving_after/{path}" for path in f.moving_paths))
+    yield "train/bn_moving_after", after, lambda: outputs()[1], FORWARD
+    stored = [f"train/grad/{path}" in f.arrays for path in f.paths]
+    pairs = zip(f.paths, stored, strict=True)
+    g = [f.tensor("train/grad", path) if there else None for path, there in pairs]
+    yield "train/grad", g, lambda: outputs()[2], GRADIENT
+    norms = f.stored(*(f"train/grad_norm/{path}" for path in f.paths))
+    yield "train/grad_norm", norms, lambda: map(tf.norm, outputs()[2]), GRADIENT
+    norm = f.stored("train/grad_norm_total")
+    yield "train/grad_norm_total", norm, lambda: [tf.linalg.global_norm(outputs()[2])], GRADIENT
 
 
 def parameters(f):
     """Differences of the counts, with and without the auxiliary head; none may be."""
     for key, auxiliary in (("params_total", True), ("params_without_auxiliary", False)):
-        yield key, float(abs(f.net.num_parameters(auxiliary=auxiliary) - f.meta[key])), 0.0
+        count = f.net.num_parameters(auxiliary=auxiliary)
+        difference = float(abs(count - f.meta[key]))
+        yield key, [0.0], lambda difference=difference: [difference], 0.0
 
 
 GROUPS = (inference, training, parameters)

@@ -1,6 +1,6 @@
 """Files of search networks for `tests/parity.py`: the network, its weights and where they are stored."""
 
-import json
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -23,12 +23,13 @@ class Fixture:
         paths: names of the weights in the file, in the order of `net.trainable_variables`.
     Raises:
         ValueError, KeyError: the file and the network do not describe the same parameters.
+
+    `batch`, `tensors` and `alpha` raise `parity_tools.Absent` where the file lacks them; what is
+    compared is None there, in `stored`, `of_weights` and `of_types`.
     """
 
     def __init__(self, path):
-        with np.load(path, allow_pickle=False) as file:
-            self.arrays = dict(file)
-        self.meta = json.loads(str(self.arrays["meta"]))
+        self.arrays, self.meta = tools.read(path)
         self.net = self._network()
         names = dict(_weights(self.net))
         by_id = {id(variable): name for name, (variable, _) in names.items()}
@@ -38,7 +39,6 @@ class Fixture:
         if in_file != set(self.paths):
             raise ValueError(f"weights of one side only: {sorted(in_file ^ set(self.paths))[:3]}")
         self.w = self.tensors("param")
-        self.alpha = [tf.constant(a) for a in self.of_types("alpha")]
         self._inject_noise()
         for v, value in zip(self.net.trainable_variables, self.w, strict=True):
             v.assign(value)  # raises where a shape is wrong
@@ -68,13 +68,25 @@ class Fixture:
                 fixed = self.arrays[f"noise/{path}"]
                 op.call = tools.fixed_noise(tf.constant(tools.nhwc(fixed), tf.float64))
 
+    @functools.cached_property
+    def alpha(self):
+        return [tf.constant(self.arrays[f"alpha/{t}"]) for t in TYPES]
+
     def tensors(self, prefix):
         """The file's tensors `prefix`/<path> in our layout and order."""
         arrays = [self._layouts[path](self.arrays[f"{prefix}/{path}"]) for path in self.paths]
         return [tf.constant(a) for a in arrays]
 
+    def stored(self, *names):
+        return [self.arrays.get(name) for name in names]
+
+    def of_weights(self, prefix):
+        """As `tensors`, arrays."""
+        arrays = zip(self.paths, self.stored(*(f"{prefix}/{p}" for p in self.paths)), strict=True)
+        return [a if a is None else self._layouts[path](a) for path, a in arrays]
+
     def of_types(self, prefix):
-        return [self.arrays[f"{prefix}/{t}"] for t in TYPES]
+        return self.stored(*(f"{prefix}/{t}" for t in TYPES))
 
     def batch(self, name):
         labels = tf.constant(self.arrays[f"data/{name}_y"])

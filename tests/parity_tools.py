@@ -1,9 +1,32 @@
 """What the parity checks share: errors, recorded outputs, and how the files' layouts become ours."""
 
+import json
+
 import numpy as np
 import tensorflow as tf
 
 from rdarts_tf.tasks.image_classification.metrics import cross_entropy
+
+
+class Absent(KeyError):
+    """A file lacks an array."""
+
+    def __str__(self):
+        return f"it holds no {self.args[0]}"
+
+
+class Arrays(dict):
+    """{name: array} of a file; raises Absent for others."""
+
+    def __missing__(self, name):
+        raise Absent(name)
+
+
+def read(path):
+    """(Arrays, its meta as a dict) of a parity file; raises Absent without meta."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = Arrays(file)
+    return arrays, json.loads(str(arrays["meta"]))
 
 
 def mean_loss(logits, labels):
@@ -21,8 +44,20 @@ def worst(pairs):
     return float(np.max([error(value, reference) for value, reference in pairs]))  # keeps NaN
 
 
-def worst_of(values, references):
-    return worst(zip(values, references, strict=True))
+def compare(references, values):
+    """The worst error of the references that are there; None: there is nothing to compare.
+
+    Args:
+        references: arrays, None for each that the file lacks.
+        values: called for ours, as many; raises Absent where the file lacks what they follow from.
+    """
+    if all(reference is None for reference in references):
+        return None
+    try:
+        pairs = list(zip(values(), references, strict=True))
+    except Absent:
+        return None
+    return worst((value, reference) for value, reference in pairs if reference is not None)
 
 
 class recorded:

@@ -7,21 +7,21 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import alpha_gradient
-from rdarts_tf.config import search as config_lib
-from rdarts_tf.engine import distribution, search_run, search_steps
+from rdarts_tf.engine import distribution, search_steps
 from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification import options, task
 
 
 @pytest.fixture
 def run_dir(tmp_path, monkeypatch):
     """A run of S4 with one node and one cell, as after its first epoch."""
     monkeypatch.setattr(distribution, "configure_runtime", lambda: None)  # it is for good
-    settings = config_lib.SearchConfig(
+    settings = options.SearchConfig(
         space="s4", nodes=1, layers=1, init_channels=2, dataset="digits", batch_size=8
     )
     keras.utils.set_random_seed(0)
-    net = search_run.make_supernet(settings, settings.make_space(), settings.load_dataset())
-    search = search_steps.Search(net, config=settings, strategy=tf.distribute.get_strategy())
+    problem, strategy = task.Search(settings, settings.load_dataset()), tf.distribute.get_strategy()
+    search = search_steps.Search(problem, problem.network(), config=settings, strategy=strategy)
     run = RunDir(tmp_path)
     run.create()
     run.write_json("config.json", dataclasses.asdict(settings))

@@ -23,7 +23,7 @@ def test_rows_and_table(tmp_path, capsys, monkeypatch):
 def test_the_other_side_computes_every_operation(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        sampled_step.cnn.Supernet, "call", lambda self, images, **kwargs: seen.append(kwargs)
+        sampled_step.supernet.Supernet, "call", lambda self, images, **kwargs: seen.append(kwargs)
     )
     space = sampled_step.registry.load("spaces", "s5")[0].SPACE
     net = sampled_step.Dense(space, 10, channels=2, num_cells=1)

@@ -43,7 +43,7 @@ def search_with(name, dtype):
         net.build((None, 8, 8, 2))
     search = search_steps.Search(problem, net, config=settings, strategy=strategy)
     rng = np.random.default_rng(2)
-    for variable in (*search.momentum, *net.alphas.values()):
+    for variable in (*search.slots["momentum"], *net.alphas.values()):
         variable.assign(0.1 * rng.normal(size=variable.shape))
     return search
 

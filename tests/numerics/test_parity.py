@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import registry
-from rdarts_tf.spaces.base import edges
-from tests import parity, parity_derived
+from tests import parity, parity_derived, parity_search
+from tests.parity_supernet import TYPES, Fixture
 
 DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 S1, S2 = (DATA / f"supernet_{space}.npz" for space in ("s1", "s2"))
@@ -35,29 +34,32 @@ def test_compares_every_kind_of_quantity(rows):
 
 
 def failures(group, fixture):
-    return {name for name, error, tolerance in group(fixture) if not error <= tolerance}
+    rows = parity.compared(fixture, group)
+    return {name for name, error, tolerance in rows if not error <= tolerance}
 
 
 def test_one_wrong_weight_is_noticed():
-    fixture = parity.Fixture(S1)
+    fixture = Fixture(S1)
     kernel = fixture.w[7].numpy()
     kernel.flat[3] *= 1 + 1e-6
     fixture.w[7] = tf.constant(kernel)
-    assert {"logits_train", "logits_valid", "loss_train"} <= failures(parity.forward, fixture)
+    assert {"logits_train", "logits_valid", "loss_train"} <= failures(
+        parity_search.forward, fixture
+    )
 
 
 def test_a_wrong_momentum_is_noticed_in_the_virtual_step_only():
-    fixture = parity.Fixture(S1)
+    fixture = Fixture(S1)
     fixture.meta["sgd_momentum"] = 0.9 + 1e-6
-    assert failures(parity.gradients, fixture) == {"unrolled"}
+    assert failures(parity_search.gradients, fixture) == {"unrolled"}
 
 
 def test_exact_and_finite_difference_are_told_apart():
-    fixture = parity.Fixture(S1)
-    for cell_type in parity.TYPES:
+    fixture = Fixture(S1)
+    for cell_type in TYPES:
         exact = fixture.arrays[f"second_order/grad_exact/{cell_type}"]
         fixture.arrays[f"second_order/grad_fd/{cell_type}"] = exact
-    assert failures(parity.second_order, fixture) == {"grad_fd"}
+    assert failures(parity_search.second_order, fixture) == {"grad_fd"}
 
 
 # Derived networks.
@@ -106,86 +108,61 @@ def test_noise_of_a_derived_network_comes_from_the_file(tmp_path):
         np.testing.assert_allclose(actual, logits, rtol=1e-13, atol=1e-13)  # rounding
 
 
-# Files of our own making in the layout of S3 and S4; their weights come from S2.
-def write_as(space, path, *, alphas=None, seed=0):
-    """Writes S2's weights and batches as a file with the primitives of `space`.
-
-    Args:
-        alphas: {cell type: [num_edges, num_ops]}; None draws them.
-    Returns:
-        the arrays written.
-    """
-    arrays = dict(np.load(S2))
-    meta = json.loads(str(arrays["meta"]))
-    rng = np.random.default_rng(seed)
-    primitives = registry.load("spaces", space)[0].SPACE.primitives
-    names = primitives["normal"][0]
-    renamed = {f"op{k}_{n}": f"op{names.index(n)}_{n}" for k, n in enumerate(_S2) if n in names}
-    arrays = {k: v for k, v in arrays.items() if k.split("/")[0] in ("param", "data")}
-    arrays = {_renamed(k, renamed): v for k, v in arrays.items() if _renamed(k, renamed)}
-    for cell_type in parity.TYPES:
-        meta[f"primitives_{cell_type}"] = primitives[cell_type]
-        drawn = 0.5 * rng.normal(size=(14, len(names)))
-        arrays[f"alpha/{cell_type}"] = drawn if alphas is None else alphas[cell_type]
-    if "noise" in names:
-        arrays |= dict(_noise(meta, rng))
-    arrays["meta"] = json.dumps(meta)
-    np.savez(path, **arrays)
-    return arrays
+# Files of which a part is gone.
+INPUTS = ("meta", "param/", "bn_moving/", "alpha/", "momentum/", "data/")
 
 
-_S2 = ("skip_connect", "sep_conv_3x3")
+def part_of(path, target, *names, inputs=INPUTS, **changes):
+    """Writes those arrays of a file whose names start with one of `inputs` and `names`."""
+    arrays = {k: v for k, v in np.load(path).items() if k.startswith((*inputs, *names))}
+    np.savez(target, **(arrays | changes))
+    return target
 
 
-def _renamed(key, renamed):
-    """`key` with another number of the operation, None if `renamed` has no such operation."""
-    parts = key.split("/")
-    if len(parts) > 3 and parts[3].startswith("op"):
-        if parts[3] not in renamed:
-            return None
-        parts[3] = renamed[parts[3]]
-    return "/".join(parts)
+def report(path, capsys):
+    """(exit code, names of the quantities, last line)."""
+    code = parity.main([str(path)])
+    _, *lines = capsys.readouterr().out.splitlines()
+    return code, [line.split()[0] for line in lines[:-1]], lines[-1].strip()
 
 
-def _noise(meta, rng):
-    size, channels = meta["image"], meta["C"]
-    for cell in range(meta["layers"]):
-        if cell in meta["reduction_cells"]:
-            size, channels = size // 2, channels * 2
-        for e, (node, state) in enumerate(edges(4)):
-            sample = rng.normal(size=(meta["batch"], channels, size, size))
-            key = f"noise/cell{cell}/edge{e:02d}_node{node}_from{state}/op0_noise"
-            yield key, sample.astype(np.float32)
+KEPT = ("logits_train", "activation_train/cell1", "logits_valid_evalmode", "genotype_draws/")
+COMPARED = ["logits_train", "activation_train", "logits_valid_evalmode", "genotype_draws"]
 
 
-def test_s4_noise_alone_gives_the_logits_of_the_tensors_of_the_file(tmp_path):
-    one_hot = np.tile([200.0, -200.0], (14, 1))  # the softmax is 1 and 1e-174
-    arrays = write_as("s4", tmp_path / "s4.npz", alphas={"normal": one_hot, "reduce": one_hot})
-    nodes = [0.0] * 4
-    for e, (node, state) in enumerate(edges(4)):
-        sample = arrays[f"noise/cell2/edge{e:02d}_node{node}_from{state}/op0_noise"]
-        nodes[node] += sample.astype(np.float64).mean((2, 3))  # [batch, C]
-    features = np.concatenate(nodes, axis=1)
-    logits = features @ arrays["param/classifier/weight"].T + arrays["param/classifier/bias"]
-    fixture = parity.Fixture(tmp_path / "s4.npz")
-    for name in ("train", "valid"):  # both batches meet the same noise
-        actual, _ = fixture.forward(fixture.w, fixture.alpha, fixture.batch(name)[0])
-        np.testing.assert_allclose(actual, logits, rtol=1e-13, atol=1e-13)  # rounding
+def test_what_is_there_is_compared_and_the_rest_counted(tmp_path, capsys):
+    path = part_of(S1, tmp_path / "file.npz", *KEPT)
+    assert report(path, capsys) == (0, COMPARED, "40 absent")
+    wrong = {"activation_train/cell1": np.load(S1)["activation_train/cell1"] * 1.001}
+    part_of(S1, path, *KEPT, **wrong)
+    assert report(path, capsys) == (1, COMPARED, "40 absent")
 
 
-@pytest.mark.parametrize("space", ["s3", "s4"])
-def test_gradient_of_alpha_is_the_slope_of_the_loss(space, tmp_path):
-    write_as(space, tmp_path / "file.npz")
-    f = parity.Fixture(tmp_path / "file.npz")
-    loss = f.loss("valid")
-    rng = np.random.default_rng(1)
-    direction = [tf.constant(rng.normal(size=a.shape)) for a in f.alpha]
-    _, _, gradient = parity._value_and_gradients(loss, f.w, f.alpha)
-    slope = sum(np.sum(g * d) for g, d in zip(gradient, direction, strict=True))
-    at = [[a + h * d for a, d in zip(f.alpha, direction, strict=True)] for h in (1e-6, -1e-6)]
-    numeric = (loss(f.w, at[0]) - loss(f.w, at[1])) / 2e-6
-    # rounding 1e-16 / 1e-6, curvature 1e-12
-    np.testing.assert_allclose(numeric, slope, rtol=1e-7, atol=1e-9)
+def test_without_an_input_only_what_follows_from_it_is_absent(tmp_path, capsys):
+    inputs = ("meta", "param/", "alpha/", "data/train")
+    path = part_of(S1, tmp_path / "file.npz", *KEPT, "grad_train", "unrolled", inputs=inputs)
+    names = ["logits_train", "activation_train", "grad_train", "grad_train_alpha"]
+    expected = [*names, "grad_train_norm", "genotype_draws"]
+    assert report(path, capsys) == (0, expected, "38 absent")
+
+
+def test_without_alpha_the_drawn_genotypes_are_compared(tmp_path, capsys):
+    path = part_of(S1, tmp_path / "file.npz", *KEPT, inputs=("meta", "param/"))
+    assert report(path, capsys) == (0, ["genotype_draws"], "43 absent")
+
+
+def test_without_the_virtual_weights_our_own_take_their_place(tmp_path, capsys):
+    path = part_of(S1, tmp_path / "file.npz", "second_order/dalpha_direct")
+    assert report(path, capsys) == (0, ["dalpha_direct"], "43 absent")
+
+
+@pytest.mark.parametrize("factor, code", [(1, 0), (1.001, 1)])
+def test_a_part_of_a_derived_network(factor, code, tmp_path, capsys):
+    name = "train/grad/classifier/weight"
+    changes = {name: np.load(EVALNET)[name] * factor}
+    path = part_of(EVALNET, tmp_path / "file.npz", "train/loss_aux", **changes)
+    names = ["train/loss_aux", "train/grad", "params_total", "params_without_auxiliary"]
+    assert report(path, capsys) == (code, names, "10 absent")
 
 
 # The command.
@@ -193,7 +170,7 @@ def test_main_reports_what_is_out_of_tolerance(tmp_path, monkeypatch, capsys):
     arrays = dict(np.load(S1))
     arrays["logits_valid"][2, 3] += 1e-9
     np.savez(tmp_path / "file.npz", **arrays)
-    monkeypatch.setattr(parity, "GROUPS", (parity.forward,))
+    monkeypatch.setattr(parity_search, "GROUPS", (parity_search.forward,))
     assert parity.main([str(S1)]) == 0
     capsys.readouterr()
     assert parity.main([str(tmp_path / "file.npz")]) == 1
@@ -201,14 +178,20 @@ def test_main_reports_what_is_out_of_tolerance(tmp_path, monkeypatch, capsys):
     assert failed == ["logits_valid"]
 
 
-def without_noise(path):
-    arrays = write_as("s4", path)
-    del arrays["noise/cell1/edge05_node2_from0/op0_noise"]
-    np.savez(path, **arrays)
-
-
 def with_an_unknown_weight(path):
     np.savez(path, **np.load(S1), **{"param/cell0/unknown/kernel": np.zeros(3)})
+
+
+def with_nothing_to_compare(path):
+    part_of(S1, path)
+
+
+def without_meta(path):
+    part_of(S1, path, *KEPT, inputs=INPUTS[1:])
+
+
+def without_weights(path):
+    part_of(S1, path, *KEPT, inputs=("meta", "alpha/", "data/"))
 
 
 @pytest.mark.parametrize(
@@ -217,10 +200,11 @@ def with_an_unknown_weight(path):
         (lambda path: None, "No such file"),
         (lambda path: path.write_text("no archive"), ""),
         (lambda path: np.savez(path, a=1), "meta"),
-        (without_noise, "noise/cell1/edge05_node2_from0/op0_noise"),
         (with_an_unknown_weight, "cell0/unknown/kernel"),
+        (with_nothing_to_compare, "nothing to compare"),
+        (without_meta, "meta"),
+        (without_weights, "weights"),
     ],
-    ids=["missing", "no_archive", "no_meta", "no_noise", "unknown_weight"],
 )
 def test_main_refuses_an_unusable_file_in_one_sentence(spoil, names, tmp_path, capsys):
     path = tmp_path / "file.npz"
