@@ -11,50 +11,10 @@ it, hence by the caller: a primitive with `reads_relu` expects its input rectifi
 import functools
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from rdarts_tf.layers.batch_norm import BatchNorm
-
-
-def fan_in_uniform(fan_in):
-    """U(-b, b) with b = 1 / sqrt(fan_in), as PyTorch 0.3.1 initialises convolutions and dense layers.
-
-    Depthwise convolutions count all input channels there: fan_in = C kh kw.
-    """
-    bound = 1.0 / np.sqrt(fan_in)
-    return keras.initializers.RandomUniform(-bound, bound)
-
-
-def pad(x, margin, value=0):
-    """Pads height and width of x [N, H, W, C] by `margin` on each side."""
-    return tf.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=value)
-
-
-def inflate(kernel, dilation):
-    """Dilates a kernel [k, k, C, 1] by zeros between its entries.
-
-    Dilated depthwise kernels of TensorFlow either cut x into phases or have wrong gradients, and
-    refuse strides; a larger kernel with zeros is right everywhere and faster on CPU.
-    """
-    if dilation == 1:
-        return kernel
-    k, c = kernel.shape[0], kernel.shape[2]
-    kernel = tf.reshape(kernel, (k, 1, k, 1, c))
-    gap = dilation - 1
-    kernel = tf.pad(kernel, ((0, 0), (0, gap), (0, 0), (0, gap), (0, 0)))
-    size = dilation * k
-    kernel = tf.reshape(kernel, (size, size, c, 1))
-    return kernel[: size - gap, : size - gap]
-
-
-def depthwise(x, kernel, *, stride=1, dilation=1):
-    """Depthwise convolution with symmetric padding: x [N, H, W, C], kernel [k, k, C, 1]."""
-    kernel = inflate(kernel, dilation)
-    if stride == 1:
-        return tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "SAME")
-    x = pad(x, kernel.shape[0] // 2)
-    return tf.nn.depthwise_conv2d(x, kernel, (1, stride, stride, 1), "VALID")
+from rdarts_tf.layers.padded import avg_pool, depthwise, fan_in_uniform, max_pool
 
 
 class Primitive(keras.layers.Layer):
@@ -217,29 +177,6 @@ class Pool(Primitive):
         if self.bn is None:
             return scaled(y, scale)
         return self.bn(y, scale=scale, training=training)
-
-
-def max_pool(x, stride, *, training):
-    """3x3 max pooling, padded by one pixel on each side that is never the largest.
-
-    In training the padding is explicit at stride 1, too: with input and output of one shape
-    TensorFlow's MaxPoolGradGrad, the second derivative, may write its output over the input that it
-    still reads, on CPU and in a graph, and the result is zeros every now and then.
-    """
-    if training:
-        return tf.nn.max_pool2d(pad(x, 1, x.dtype.min), 3, stride, "VALID")
-    # The same pixels; without the padding, which 8-bit files cannot express, though slower.
-    y = tf.nn.max_pool2d(x, 3, 1, "SAME")
-    return y if stride == 1 else y[:, ::stride, ::stride]
-
-
-def avg_pool(x, stride):
-    if stride == 1:
-        return tf.nn.avg_pool2d(x, 3, 1, "SAME")  # does not count the padding
-    inside = pad(tf.ones_like(x[:1, :, :, :1]), 1)
-    return tf.nn.avg_pool2d(pad(x, 1), 3, stride, "VALID") / tf.nn.avg_pool2d(
-        inside, 3, stride, "VALID"
-    )
 
 
 class DepthwiseSeparable(Primitive):

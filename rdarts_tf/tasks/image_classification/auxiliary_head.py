@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from rdarts_tf.layers.batch_norm import BatchNorm
-from rdarts_tf.layers.primitives import fan_in_uniform
+from rdarts_tf.layers.padded import fan_in_uniform
 from rdarts_tf.tasks.image_classification.classifier import Classifier
 
 

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from rdarts_tf.layers.primitives import fan_in_uniform
+from rdarts_tf.layers.padded import fan_in_uniform
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from rdarts_tf.layers.batch_norm import BatchNorm
 from rdarts_tf.layers.cell import Cell
-from rdarts_tf.layers.primitives import fan_in_uniform
+from rdarts_tf.layers.padded import fan_in_uniform
 from rdarts_tf.spaces.base import CellSpace, Space
 
 
