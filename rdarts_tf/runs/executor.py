@@ -7,24 +7,19 @@ task that was cut off is simply started again. What they print goes to log.txt i
 import ctypes
 import dataclasses
 import importlib.util
-import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs.progress import Stop
+from rdarts_tf.runs.task_table import LOG, Table
 
-LOG = "log.txt"
 _POLL_SECONDS = 1.0
-_SECONDS_BETWEEN_TABLES = 60  # where the output is no terminal
 _RETRIES = 3  # of a task whose worker died
-_WAITING = "waiting"
 _INSIDE = "RDARTS_TF_TASK"  # set for the processes of a task: their own tasks run one by one
 
 
@@ -233,77 +228,3 @@ def _cancel(ray, pending):
     for reference in pending:
         ray.cancel(reference)
     ray.wait(list(pending), num_returns=len(pending), timeout=120)
-
-
-class Table:
-    """How far the tasks are: on a terminal rewritten in place, elsewhere a line for each change.
-
-    Args:
-        tasks: list of Task.
-        say: called with each line.
-    """
-
-    def __init__(self, tasks, say):
-        self.tasks, self.say = tasks, say
-        self.told, self.last, self.height = {}, time.monotonic(), 0
-
-    def show(self, codes, *, running=None):
-        """Shows the present state.
-
-        Args:
-            codes: {name: exit code} of the tasks that have ended.
-            running: names; None: the unfinished ones that have written something.
-        """
-        lines = {task.name: _state(task, codes.get(task.name), running) for task in self.tasks}
-        live = {name: line for name, line in lines.items() if name not in codes}
-        if sys.stdout.isatty():
-            print(f"\033[{self.height}A\033[J" if self.height else "", end="")
-        self._tell({name: line for name, line in lines.items() if name in codes})
-        if sys.stdout.isatty():
-            self._draw({name: line for name, line in live.items() if line != _WAITING}, len(codes))
-        elif time.monotonic() - self.last > _SECONDS_BETWEEN_TABLES:
-            self.last = time.monotonic()
-            self._tell(live)
-
-    def _tell(self, lines):
-        for name, line in lines.items():
-            if self.told.get(name) != line:
-                self.told[name] = line
-                self.say(f"{name}: {line}")
-
-    def _draw(self, lines, num_done):
-        """What the next `show` overwrites, as much as fits."""
-        size = shutil.get_terminal_size()
-        shown = [f"{name}: {line}" for name, line in lines.items()][: size.lines - 3]
-        shown.append(f"{num_done} of {len(self.tasks)} done")
-        print("\n".join(line[: size.columns - 1] for line in shown), flush=True)
-        self.height = len(shown)
-
-
-def _state(task, code, running):
-    if code is not None:
-        return "done" if code == 0 else f"failed with exit code {code}, see {task.folder / LOG}"
-    if running is not None and task.name not in running:
-        return _WAITING
-    return _progress(task.folder) or _WAITING
-
-
-def _progress(folder):
-    """ "epoch 3 of 20, accuracy 0.9120 (evaluate/select/seed_1)" of what was written last, or ""."""
-    try:
-        files = [(path.stat().st_mtime, path) for path in folder.glob("**/metrics.jsonl")]
-        if not files:
-            return ""
-        path = max(files)[1].parent
-        rows = (path / "metrics.jsonl").read_text().splitlines()
-        row = json.loads(rows[-1]) if rows else {}
-        config = next(
-            p / "config.json" for p in (path, path.parent) if (p / "config.json").exists()
-        )
-        epochs = json.loads(config.read_text())["epochs"]
-    except (OSError, ValueError, KeyError, StopIteration):
-        return "running"  # a file of this moment; the next look will tell
-    accuracy = row.get("score/accuracy", row.get("validation/accuracy"))
-    told = "" if accuracy is None else f", accuracy {accuracy:.4f}"
-    stage = path.relative_to(folder).as_posix()
-    return f"epoch {len(rows)} of {epochs}{told}" + ("" if stage == "." else f" ({stage})")

@@ -13,7 +13,7 @@ import pytest
 
 from rdarts_tf.config.base import ExecutorConfig
 from rdarts_tf.errors import UserError
-from rdarts_tf.runs import executor
+from rdarts_tf.runs import executor, task_table
 
 LOCAL = ExecutorConfig(executor="local")
 RAY = ExecutorConfig(executor="ray", cpus_per_run=1)
@@ -150,19 +150,19 @@ def test_progress_is_that_of_the_file_written_last(tmp_path):
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     os.utime(metrics, (1, 1))
-    assert executor._progress(tmp_path) == "epoch 2 of 5, accuracy 0.5000"
+    assert task_table._progress(tmp_path) == "epoch 2 of 5, accuracy 0.5000"
     (inner / "metrics.jsonl").write_text('{"score/accuracy": 0.75}\n')
-    told = executor._progress(tmp_path)
+    told = task_table._progress(tmp_path)
     assert told == "epoch 1 of 7, accuracy 0.7500 (evaluate/select/seed_1)"
     (inner / "metrics.jsonl").write_text('{"score/accu')
-    assert executor._progress(tmp_path) == "running"
+    assert task_table._progress(tmp_path) == "running"
 
 
 def test_a_terminal_shows_what_is_running_as_far_as_it_fits(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(executor.shutil, "get_terminal_size", lambda: os.terminal_size((30, 6)))
+    monkeypatch.setattr(task_table.shutil, "get_terminal_size", lambda: os.terminal_size((30, 6)))
     tasks = [task(tmp_path / str(i), name=f"task{i}") for i in range(9)]
-    table = executor.Table(tasks, print)
+    table = task_table.Table(tasks, print)
     table.show({}, running=[])
     assert capsys.readouterr().out == "0 of 9 done\n"
     for one in tasks[1:]:
