@@ -4,6 +4,7 @@ python -m rdarts_tf.search --space=s1 --dataset=cifar100
 python -m rdarts_tf.search --flagfile=flags/quickstart.cfg
 """
 
+import shlex
 import sys
 
 from rdarts_tf.config import base, flags
@@ -18,7 +19,7 @@ def main(config, *, run_dir, overwrite):
     run_dir.check_ours("search", overwrite=overwrite)
     if not overwrite and _is_finished(config, run_dir):
         print(f"{run_dir.path} is finished; --overwrite starts anew")
-        _report(run_dir)
+        _report(config, run_dir)
         return 0
     return _search(config, run_dir, overwrite=overwrite)
 
@@ -52,15 +53,16 @@ def _search(config, run_dir, *, overwrite):
     except (epochs.Diverged, executor.Failed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    _report(run_dir)
+    _report(config, run_dir)
     return 0
 
 
-def _report(run_dir):
+def _report(config, run_dir):
     print((run_dir.path / "genotype.txt").read_text().strip())
     print(f"files:       {run_dir.path}")
     print(f"TensorBoard: tensorboard --logdir={run_dir.tensorboard}")
-    print(f"next:        python -m rdarts_tf.evaluate --run_dir={run_dir.path}")
+    flags = base.argv({"run_dir": run_dir.path} | config.plugin_flags())
+    print(f"next:        {shlex.join(('python', '-m', 'rdarts_tf.evaluate', *flags))}")
 
 
 def run():

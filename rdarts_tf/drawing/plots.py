@@ -1,4 +1,4 @@
-"""Figures. Like report_plots it uses matplotlib without pyplot and so without global state."""
+"""Figures. Like reporting.charts it uses matplotlib without pyplot and so without global state."""
 
 import io
 import itertools

@@ -14,7 +14,7 @@ import tensorflow as tf
 from rdarts_tf import hessian
 from rdarts_tf.engine import distribution
 
-CURVATURE = 22  # stream of random draws, beside those of `weight_training`
+CURVATURE = 22  # stream of random draws, beside those of `weight_steps`
 _START = 23
 _MAX_PRODUCTS = 100  # of power iteration, each of its two
 _KRYLOV = 15  # products of Lanczos at most

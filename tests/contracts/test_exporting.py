@@ -16,6 +16,7 @@ from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
 from rdarts_tf.tasks.image_classification import export
 from rdarts_tf.tasks.image_classification.derived_network import DerivedNetwork
+from rdarts_tf.tasks.image_classification.options import ExportConfig
 from rdarts_tf.tasks.image_classification.serving import ServedNetwork
 
 PAIRS = "[('sep_conv_3x3', 0), ('{}', 1)]"
@@ -66,7 +67,8 @@ def test_the_written_file_answers_alike_and_replaces_an_older_one(kind, input_ty
     found = exporting.export_network(
         served(), path, kind, input_type=input_type, samples=images(), overwrite=True
     )
-    assert found.logits < 1e-4 and found.probabilities < 1e-5 and found.same_class == 1
+    assert found.differences["logits"] < 1e-4 and found.differences["probabilities"] < 1e-5
+    assert found.agreement == "100.0 % same class"
     assert path.exists() and [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
@@ -116,7 +118,7 @@ def test_int8_is_smaller_and_reads_labels_from_its_end(tmp_path):
     found = exporting.export_network(
         net, paths[1], "tflite", input_type="uint8", samples=images(), calibration=images(50)
     )
-    assert found.same_class >= 0.6  # of five images
+    assert float(found.agreement.split()[0]) >= 60  # of five images
     operators = [
         {d["dtype"] for d in tf.lite.Interpreter(str(path)).get_tensor_details()} for path in paths
     ]
@@ -174,14 +176,18 @@ def test_onnx_answers_alike(tmp_path):
     found = exporting.export_network(
         served(), tmp_path / "net.onnx", "onnx", input_type="uint8", samples=images()
     )
-    assert found.logits < 1e-4
+    assert found.differences["logits"] < 1e-4
 
 
 # Cells.
+def small(cell_type):
+    return ExportConfig(cell=cell_type, channels=4, input_channels=6)
+
+
 @pytest.mark.parametrize("cell_type", ["normal", "reduce"])
 def test_a_cell_becomes_part_of_a_keras_model(cell_type, tmp_path):
     path = tmp_path / "cell.keras"
-    made = export.cell(named.read("DARTS_V2"), cell_type, channels=4, input_channels=6)
+    made = export.cell(named.read("DARTS_V2"), small(cell_type))
     exporting.export_cell(made, path, "keras", metadata={})
     cell = keras.models.load_model(path)
     inputs = keras.Input((8, 8, 3))
@@ -200,7 +206,7 @@ def test_a_cell_becomes_part_of_a_keras_model(cell_type, tmp_path):
 
 def test_a_cell_as_savedmodel_trains_without_this_package(tmp_path):
     path = tmp_path / "cell"
-    made = export.cell(named.read(genotype()), "reduce", channels=4, input_channels=6)
+    made = export.cell(named.read(genotype()), small("reduce"))
     exporting.export_cell(made, path, "savedmodel", metadata={"cell": "reduce"})
     record = json.loads((path / "assets.extra/metadata.json").read_text())
     assert record == {"cell": "reduce"}
