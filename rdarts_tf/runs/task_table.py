@@ -7,6 +7,7 @@ import time
 
 LOG = "log.txt"  # in the folder of a task: what its commands print
 _SECONDS_BETWEEN_TABLES = 60  # where the output is no terminal
+_SECONDS_BETWEEN_LOOKS = 5  # into a folder, whose files may be many
 _WAITING = "waiting"
 
 
@@ -21,6 +22,7 @@ class Table:
     def __init__(self, tasks, say):
         self.tasks, self.say = tasks, say
         self.told, self.last, self.height = {}, time.monotonic(), 0
+        self.looks = {}  # {name: (moment of the last look into its folder, what it told)}
 
     def show(self, codes, *, running=None):
         """Shows the present state.
@@ -29,16 +31,31 @@ class Table:
             codes: {name: exit code} of the tasks that have ended.
             running: names; None: the unfinished ones that have written something.
         """
-        lines = {task.name: _state(task, codes.get(task.name), running) for task in self.tasks}
-        live = {name: line for name, line in lines.items() if name not in codes}
+        ended = [task for task in self.tasks if task.name in codes]
         if sys.stdout.isatty():
             print(f"\033[{self.height}A\033[J" if self.height else "", end="")
-        self._tell({name: line for name, line in lines.items() if name in codes})
+        self._tell({task.name: _result(task, codes[task.name]) for task in ended})
         if sys.stdout.isatty():
+            live = self._live(codes, running)
             self._draw({name: line for name, line in live.items() if line != _WAITING}, len(codes))
         elif time.monotonic() - self.last > _SECONDS_BETWEEN_TABLES:
             self.last = time.monotonic()
-            self._tell(live)
+            self._tell(self._live(codes, running))
+
+    def _live(self, codes, running):
+        """{name: state} of the unfinished tasks."""
+        return {
+            task.name: self._look(task) if running is None or task.name in running else _WAITING
+            for task in self.tasks
+            if task.name not in codes
+        }
+
+    def _look(self, task):
+        moment, line = self.looks.get(task.name, (None, ""))
+        if moment is None or time.monotonic() - moment > _SECONDS_BETWEEN_LOOKS:
+            line = _progress(task.folder) or _WAITING
+            self.looks[task.name] = time.monotonic(), line
+        return line
 
     def _tell(self, lines):
         for name, line in lines.items():
@@ -55,12 +72,8 @@ class Table:
         self.height = len(shown)
 
 
-def _state(task, code, running):
-    if code is not None:
-        return "done" if code == 0 else f"failed with exit code {code}, see {task.folder / LOG}"
-    if running is not None and task.name not in running:
-        return _WAITING
-    return _progress(task.folder) or _WAITING
+def _result(task, code):
+    return "done" if code == 0 else f"failed with exit code {code}, see {task.folder / LOG}"
 
 
 def _progress(folder):

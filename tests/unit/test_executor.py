@@ -181,6 +181,20 @@ def test_a_terminal_shows_what_is_running_as_far_as_it_fits(tmp_path, monkeypatc
     assert capsys.readouterr().out.startswith("\033[4A\033[Jtask2")
 
 
+@pytest.mark.parametrize("terminal, looks", [(True, 4), (False, 1)])
+def test_folders_of_running_tasks_are_looked_into_every_few_seconds(
+    terminal, looks, tmp_path, monkeypatch
+):
+    seen, now = [], [0.0]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(task_table, "_progress", lambda folder: seen.append(folder) or "running")
+    monkeypatch.setattr(task_table.time, "monotonic", lambda: now[0])
+    table = task_table.Table([task(tmp_path / name, name=name) for name in "abc"], lambda line: 0)
+    for now[0] in range(20) if terminal else range(70):
+        table.show({"a": 0}, running=["b"])
+    assert seen == [tmp_path / "b"] * looks
+
+
 def test_ray_runs_two_tasks_at_a_time(tmp_path):
     pytest.importorskip("ray")
     tasks = [task(tmp_path / name, SPAN, name=name) for name in "ab"]
