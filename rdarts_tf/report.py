@@ -42,7 +42,8 @@ def blocks(records, recorded):
         records: run_records.Records, as record_reading.read gives them.
         recorded: trajectory.Trajectory list from CSV files.
     """
-    from rdarts_tf.reporting import figures  # not earlier: matplotlib takes a second to load
+    # Not earlier: matplotlib takes a second to load.
+    from rdarts_tf.reporting import correlations, figures
 
     defaults = dataclasses.asdict(of_space("s1")())  # the paper's tables are of images
     authors = SearchConfig(method="darts_es").make_method()
@@ -52,8 +53,8 @@ def blocks(records, recorded):
     yield from figures.trajectories(records, [(each, authors) for each in recorded])
     yield from figures.alphas(records)
     yield from figures.cells(records)
-    yield from figures.discretisation(records)
-    yield from figures.correlations(records)
+    yield from correlations.discretisation(records)
+    yield from correlations.correlations(records)
 
 
 def page_files(found):

@@ -13,7 +13,7 @@ import pytest
 
 from rdarts_tf import report
 from rdarts_tf.errors import UserError
-from rdarts_tf.reporting import charts, errors, figures, page, paper, tables
+from rdarts_tf.reporting import charts, correlations, errors, figures, page, paper, tables
 from rdarts_tf.reporting.page import Cell, Commands, Heading, Paragraph, Picture, Table
 from rdarts_tf.runs import record_reading
 from tests import in_process
@@ -367,19 +367,19 @@ def correlation_runs(folder, curvatures, errors):
 def test_correlations_of_the_last_and_of_the_mean_lambda_max(tmp_path):
     # last 1, 2, 3 and mean 2, 1, 3 against 0.1, 0.3, 0.2
     records = correlation_runs(tmp_path, [(3, 1), (0, 2), (3, 3)], [0.1, 0.3, 0.2])
-    (table,) = tables_in(figures.correlations(records))
+    (table,) = tables_in(correlations.correlations(records))
     assert [row[1:] for row in texts(table)] == [["0.500"] * 2 + ["3"], ["-0.500"] * 2 + ["3"]]
 
 
 def test_equal_values_have_no_correlation(tmp_path):
     records = correlation_runs(tmp_path, [(3, 1), (1, 1), (2, 1)], [0.1, 0.3, 0.2])
-    (table,) = tables_in(figures.correlations(records))
+    (table,) = tables_in(correlations.correlations(records))
     assert texts(table)[0][1:3] == ["not defined"] * 2
 
 
 def test_too_few_points_say_how_many_are_missing(tmp_path):
     records = correlation_runs(tmp_path, [(3, 1)], [0.1])
-    blocks = list(figures.correlations(records))
+    blocks = list(correlations.correlations(records))
     assert any("n = 1;" in b.text and "2 more" in b.text for b in blocks if hasattr(b, "text"))
     new = tmp_path / "0_seed3"
     assert commands(blocks) == [
@@ -392,21 +392,21 @@ def test_drops_are_joined_with_curvature_by_epoch(tmp_path):
     run = write_run(tmp_path / "run", curvature=(0.1, None, 0.4))
     write_drops(run, [(0, 0.2, 0.1), (1, 0.3, 0.1), (2, 0.5, 0.25), (3, 0.9, 0.9)])
     (record,) = read(run)
-    found = [figures._drop_points(record, f"{m}/accuracy_drop") for m in ("running", "batch")]
+    found = [correlations._drop_points(record, f"{m}/accuracy_drop") for m in ("running", "batch")]
     assert found == [[(0.1, 20), (0.4, 50)], [(0.1, 10), (0.4, 25)]]
-    pictures = [b for b in figures.discretisation([record]) if isinstance(b, Picture)]
+    pictures = [b for b in correlations.discretisation([record]) if isinstance(b, Picture)]
     assert [picture.name for picture in pictures] == ["discretisation.png"]
 
 
 def test_a_missing_drop_names_the_analysis_or_a_search_that_keeps_checkpoints(tmp_path):
     run = write_run(tmp_path / "run")
-    assert commands(figures.discretisation(read(run))) == [
+    assert commands(correlations.discretisation(read(run))) == [
         f"python -m rdarts_tf.search --flagfile={run}/flags.cfg --keep_checkpoints=0 "
         f"--run_dir={run}_keep_checkpoints0"
     ]
     (run / "checkpoints").mkdir()
     (run / "checkpoints" / "epoch_0003_step_000000.npz").touch()
-    assert commands(figures.discretisation(read(run))) == [
+    assert commands(correlations.discretisation(read(run))) == [
         f"python -m rdarts_tf.analyze {run} --what=discretization"
     ]
 
