@@ -90,7 +90,7 @@ def _target(config, run_dir, name, *, overwrite):
 
 def _draw(config, run_dir, *, overwrite):
     """Every cell as a file of its own, in the folder --out."""
-    from rdarts_tf.drawing import dot, plots
+    from rdarts_tf.drawing import cell_plot, dot, plots
 
     genotype = _genotype(config, run_dir)
     files = {}
@@ -99,7 +99,7 @@ def _draw(config, run_dir, *, overwrite):
         if config.format == "dot":
             content = dot.to_dot(genotype, cell_type, title=title).encode()
         else:
-            figure = plots.draw_cell(genotype, cell_type, title=title)
+            figure = cell_plot.draw_cell(genotype, cell_type, title=title)
             content = plots.to_png(figure) if config.format == "png" else plots.to_svg(figure)
         files[f"{cell_type}_cell.{config.format}"] = content
     ours = run_dir is not None and not config.out

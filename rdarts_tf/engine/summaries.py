@@ -12,7 +12,7 @@ import time
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams_api
 
-from rdarts_tf.drawing import plots
+from rdarts_tf.drawing import cell_plot, plots
 
 STAGES = ("search", "validation", "train", "score")
 CURVATURE_TAGS = (
@@ -113,7 +113,7 @@ class SearchSummaries:
         with self._writer.as_default(step=epoch):
             for cell_type in genotype.cells:
                 title = f"{cell_type} cell, epoch {epoch}"
-                figure = plots.draw_cell(genotype, cell_type, title=title)
+                figure = cell_plot.draw_cell(genotype, cell_type, title=title)
                 tf.summary.image(CELL_TAG.format(cell_type), plots.to_image(figure))
 
     def hparams(self, hparams, metrics=None, *, step=0):

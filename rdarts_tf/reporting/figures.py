@@ -10,7 +10,7 @@ import re
 from scipy import special
 
 from rdarts_tf.analysis import trajectory
-from rdarts_tf.drawing import plots
+from rdarts_tf.drawing import cell_plot, plots
 from rdarts_tf.reporting import charts
 from rdarts_tf.reporting.page import Cell, Heading, Paragraph, Picture, Table
 from rdarts_tf.reporting.tables import DASH, by_searching, curvature, family, missing
@@ -96,7 +96,7 @@ def cells(records):
         if others:
             yield Paragraph(f"Found by {', '.join(record.label for record in group)}.")
         for cell_type in group[0].genotype.cells:
-            figure = plots.draw_cell(group[0].genotype, cell_type, title=f"{cell_type} cell")
+            figure = cell_plot.draw_cell(group[0].genotype, cell_type, title=f"{cell_type} cell")
             name = f"cells_{number}_{_file_name(cell_type)}.svg"
             yield Picture(name, plots.to_svg(figure), f"{cell_type} cell of {group[0].label}")
     pending = [r.resume_command for r in records if not r.genotype]

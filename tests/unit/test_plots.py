@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib import image as mpl_image
 
-from rdarts_tf.drawing import cell_graph, plots
+from rdarts_tf.drawing import cell_graph, cell_plot, plots
 from rdarts_tf.genotypes.genotype import Genotype
 
 SEP, DIL, SKIP = "sep_conv_3x3", "dil_conv_3x3", "skip_connect"
@@ -112,7 +112,7 @@ def test_no_edge_runs_through_a_box_or_a_foreign_name(cell):
 
 def _curve(edge):
     """Points along an edge as it is drawn, its two ends left out."""
-    path = plots._smooth_path(edge.points).vertices
+    path = cell_plot._smooth_path(edge.points).vertices
     t = np.linspace(0, 1, 20)[:, np.newaxis]
     pieces = [
         (1 - t) ** 3 * a + 3 * t * (1 - t) ** 2 * b + 3 * t**2 * (1 - t) * c + t**3 * d
@@ -143,7 +143,7 @@ def test_edges_meet_their_boxes(cell):
 def test_names_fit_the_room_that_the_layout_gives_them():
     """CHARACTER_WIDTH is a guess made without matplotlib; the drawn text must not be wider."""
     name = "sep_conv_3x3"
-    figure = plots.draw_cell(_genotype([(name, 0), (name, 1)], [2]), "normal", title="")
+    figure = cell_plot.draw_cell(_genotype([(name, 0), (name, 1)], [2]), "normal", title="")
     plots.to_image(figure)
     texts = [text for text in figure.axes[0].texts if text.get_text() == name]
     assert len(texts) == 2
@@ -173,7 +173,7 @@ def test_impossible_cells_are_refused(pairs, concat, message):
 
 def test_draw_cell_as_png_and_as_pixels(cell):
     cell_type, genotype, graph = cell
-    figure = plots.draw_cell(genotype, cell_type, title="normal cell")
+    figure = cell_plot.draw_cell(genotype, cell_type, title="normal cell")
     pixels = plots.to_image(figure)
     decoded = mpl_image.imread(io.BytesIO(plots.to_png(figure)), format="png")
     assert pixels.dtype == np.uint8 and pixels.shape[0] == 1 and pixels.shape[3] == 3
