@@ -50,7 +50,8 @@ def _evaluate(config, run_dir, *, searched, overwrite):
     # Not earlier: TensorFlow takes seconds to load.
     from rdarts_tf.engine import distribution, epochs, evaluation_run
 
-    task, data = registry.load_task(config.TASK, "task"), config.load_dataset()
+    task = registry.load_task(config.TASK, "task")
+    data = config.load_dataset(run_dir.path)
     _check_classes(data, [RunDir(run_dir.path), *([searched] if searched else [])], config)
     problems = {seed: task.Evaluation(config, data, seed=seed) for seed in config.seed_list()}
     distribution.configure_runtime()

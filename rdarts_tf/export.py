@@ -129,7 +129,8 @@ def _export_network(config, run_dir, *, overwrite):
     record, arrays = folder.read_json("dataset.json"), _arrays(config, folder, result)
     from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
 
-    task, dataset = registry.load_task(config.TASK, "export"), _dataset(config, evaluated, record)
+    task = registry.load_task(config.TASK, "export")
+    dataset = _dataset(config, evaluated, record, folder)
     samples = task.samples(dataset, _NUM_SAMPLES)
     found = exporting.export_network(
         task.served(evaluated, record, arrays),
@@ -174,9 +175,10 @@ def _arrays(config, folder, result):
     return newest[1]
 
 
-def _dataset(config, evaluated, record):
+def _dataset(config, evaluated, record, folder):
     """The data set that the network was trained on, for samples."""
-    dataset = dataclasses.replace(evaluated, data_dir=config.data_dir).load_dataset()
+    settings = dataclasses.replace(evaluated, data_dir=config.data_dir)
+    dataset = settings.load_dataset(folder.path)
     if list(dataset.class_names) != record["class_names"]:
         raise UserError(
             f"{evaluated.dataset} has {dataset.num_classes} classes now, the network was trained on "

@@ -9,7 +9,10 @@ report.md, its pictures beside it, and report.html, which holds them. No TensorF
 
 import dataclasses
 import pathlib
+import sys
+import types
 
+from rdarts_tf import registry
 from rdarts_tf.analysis import trajectory
 from rdarts_tf.config import flags
 from rdarts_tf.config.report import ReportConfig
@@ -23,6 +26,12 @@ TITLE = "Report of architecture searches"
 
 
 def main(config, paths):
+    write(config, paths)
+    return 0
+
+
+def write(config, paths):
+    """Writes the page; returns its folder."""
     if not paths:
         raise UserError(
             "nothing to report; give run directories, folders that hold some, or CSV files"
@@ -32,7 +41,7 @@ def main(config, paths):
     folder = config.out or (records[0].path if alone else pathlib.Path()) / "report"
     files = page_files(list(blocks(records, recorded)))
     write_files(folder, files, replace=config.overwrite or (alone and not config.out))
-    return 0
+    return pathlib.Path(folder)
 
 
 def blocks(records, recorded):
@@ -77,6 +86,31 @@ def _read(paths):
 def run():
     """The command; exits."""
     flags.run(main, lambda _: ReportConfig, in_run_dir=False)
+
+
+class _Module(types.ModuleType):
+    """This module can be called: `rdarts_tf.report(["runs"])`."""
+
+    def __call__(self, paths, *, out=None, overwrite=False, plugin=()):
+        """Writes the page in this process.
+
+        Args:
+            paths: run directories, folders that hold some, CSV files, or Runs: one or a list.
+            out, overwrite: as the flags.
+            plugin: names of modules outside of rdarts_tf that the runs may name.
+        Returns:
+            pathlib.Path of report.html.
+        Raises:
+            UserError.
+        """
+        alone = isinstance(paths, str | pathlib.PurePath) or hasattr(paths, "path")
+        found = [getattr(each, "path", each) for each in ([paths] if alone else paths)]
+        for name in (plugin,) if isinstance(plugin, str) else plugin:
+            registry.trust(name)
+        return write(ReportConfig(out=out, overwrite=overwrite), found) / "report.html"
+
+
+sys.modules[__name__].__class__ = _Module
 
 
 if __name__ == "__main__":

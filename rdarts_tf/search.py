@@ -6,6 +6,7 @@ python -m rdarts_tf.search --flagfile=flags/quickstart.cfg
 
 import shlex
 import sys
+import types
 
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import search as search_config
@@ -68,6 +69,18 @@ def _report(config, run_dir):
 def run():
     """The command; exits."""
     flags.run(main, search_config.of_given)
+
+
+class _Module(types.ModuleType):
+    """This module can be called: `rdarts_tf.search(space="s1", ...)`, see `rdarts_tf.api.search`."""
+
+    def __call__(self, **flags):
+        from rdarts_tf import api
+
+        return api.search(**flags)
+
+
+sys.modules[__name__].__class__ = _Module
 
 
 if __name__ == "__main__":

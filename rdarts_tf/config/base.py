@@ -67,8 +67,17 @@ class RunConfig:
         "run directory", 2, "newest checkpoints that are kept; 0 keeps all", low=0
     )
 
-    def load_dataset(self):
+    def load_dataset(self, run_dir=None):
+        """What the `load` of the data set returns.
+
+        Args:
+            run_dir: path of the run, for a data set that is stored in it.
+        Raises:
+            UserError: it is not to be had, or takes no such arguments.
+        """
         module, args, kwargs = plugin("datasets", self.dataset, "load")
+        if getattr(module, "IN_RUN_DIR", False):
+            kwargs["run_dir"] = run_dir
         try:
             return module.load(*args, data_dir=self.data_dir, **kwargs)
         except TypeError as error:

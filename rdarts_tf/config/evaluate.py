@@ -123,14 +123,19 @@ def resolve(config, run_dir):
     """
     searched = (run_dir and run_dir.read_json("config.json")) or {}
     dataset = config.dataset or searched.get("dataset") or config.DATASET
-    name = folder_name(dataset) + ("_search" if config.split == "search" else "")
-    defaults = config.defaults(config.preset, dataset, searched) | {"name": name}
+    defaults = config.defaults(config.preset, dataset, searched)
+    defaults |= {"name": default_name(dataset, config.split)}
     given = {k: v for k, v in dataclasses.asdict(config).items() if v is not None}
     filled = defaults | given | {"genotype": _genotype(config, run_dir), "dataset": dataset}
     resolved = dataclasses.replace(config, **filled)
     resolved.check_values()
     registry.load("datasets", dataset)
     return resolved
+
+
+def default_name(dataset, split):
+    """Of an evaluation's folder."""
+    return folder_name(dataset) + ("_search" if split == "search" else "")
 
 
 def default_run_dir(config):

@@ -116,6 +116,17 @@ def _trust(flag_values):
         registry.distrust(given["run_dir"])
 
 
+def names(choose, arguments):
+    """The names of the flags of a command that works in a run directory.
+
+    Args:
+        choose, arguments: as in `parse`.
+    """
+    config_class = _choose(choose, ["", *arguments])
+    fields = [field.name for field in dataclasses.fields(config_class)]
+    return [*fields, "run_dir", "overwrite", "plugin", "flagfile"]
+
+
 def parse(choose, arguments):
     """What a command line gives, without touching the flags of this process.
 

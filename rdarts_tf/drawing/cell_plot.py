@@ -1,11 +1,10 @@
 """The drawing of a cell with matplotlib, without pyplot and so without global state."""
 
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from rdarts_tf.drawing import cell_graph
-from rdarts_tf.drawing.plots import DPI
+from rdarts_tf.drawing.plots import DPI, Figure
 
 BOX_COLORS = {"input": "#b4eeb4", "node": "#add8e6", "output": "#eee8aa"}  # as in the DARTS paper
 EDGE_COLOR = "#404040"

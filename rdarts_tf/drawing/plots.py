@@ -4,9 +4,9 @@ import io
 import itertools
 
 import numpy as np
+from matplotlib import figure as matplotlib_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -19,6 +19,13 @@ CURVE_COLORS = ("tab:blue", "tab:red", "tab:green", "#d9a400", "tab:cyan", "tab:
 STOP = {"marker": "o", "markersize": 9, "linestyle": "none"}
 OFFLINE_STOP = STOP | {"markerfacecolor": "white", "markeredgewidth": 2}
 ROLLBACK = {"linestyle": ":", "linewidth": 1.4}
+
+
+class Figure(matplotlib_figure.Figure):
+    """A figure that a notebook shows without pyplot."""
+
+    def _repr_png_(self):
+        return to_png(self)
 
 
 def alpha_heatmap(edge_weights, *, primitives, title, num_inputs=2):

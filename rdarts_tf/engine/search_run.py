@@ -33,7 +33,7 @@ class SearchRun(EpochRun):
     def __init__(self, config, run_dir, *, say=print):
         self.config, self.run_dir, self.say = config, run_dir, say
         self.method, self.space = config.make_method(), config.make_space()
-        self.data, self.problem = make_problem(config)
+        self.data, self.problem = make_problem(config, config.load_dataset(run_dir.path))
         self.num_steps = self.problem.num_steps
         self._check_steps()
         distribution.configure_runtime()

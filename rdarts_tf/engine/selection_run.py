@@ -35,7 +35,7 @@ class SelectionRun:
         self.config, self.run_dir, self.say = config, run_dir, say
         self.searches = search_config.pieces(config)
         self.score = registry.load_task(config.TASK, "options").SCORE.name
-        self.data = config.load_dataset()
+        self.data = config.load_dataset(run_dir.path)
         for search in self.searches.values():
             search_run.make_problem(search, self.data)
         for name in self.searches:
