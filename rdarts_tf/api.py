@@ -13,7 +13,6 @@ from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import flags as flags_lib
 from rdarts_tf.config import search as search_config
 from rdarts_tf.config.base import ConfigError
-from rdarts_tf.config.export import ExportConfig
 from rdarts_tf.datasets import arrays
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype, named
@@ -179,7 +178,9 @@ class Run:
             UserError, runs.child.Died, KeyboardInterrupt: see `search`.
         """
         flags = self._complete("export", flags | {"format": format})
-        config, _ = _parse("export", lambda _: ExportConfig, flags)
+        task = evaluate_config.of_record(self.config).TASK
+        options = registry.load_task(task, "options")
+        config, _ = _parse("export", lambda _: options.ExportConfig, flags)
         lines = child.run("export", child.arguments(flags))
         written = next(path for path in map(pathlib.Path, reversed(lines)) if path.exists())
         return (written.parent if config.format in ("png", "svg", "dot") else written).absolute()

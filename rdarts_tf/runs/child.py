@@ -3,6 +3,7 @@
 import numbers
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from rdarts_tf.config import base
 from rdarts_tf.errors import UserError
 
 _ERROR = "error: "
+_HIDDEN = re.compile(rf"{_ERROR}|WARNING: All log messages before absl|I0000 ")  # by TensorFlow
 _SHOWN = 20  # lines of a crash
 
 
@@ -82,7 +84,7 @@ def run(command, flags, *, say=print):
             code = _follow(process, lines, say)
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
-            _follow(process, lines, say)
+            _follow(process, lines, say, interrupted=True)
             raise
     finally:
         if process.poll() is None:
@@ -107,11 +109,17 @@ def _environment():
     )
 
 
-def _follow(process, lines, say):
-    """Passes on what a process prints until it ends; its exit code."""
+def _follow(process, lines, say, *, interrupted=False):
+    """Passes on what a process prints until it ends; its exit code.
+
+    Args:
+        interrupted: do not show the traceback of a process that was still starting.
+    """
+    shown = True
     for line in process.stdout:
         lines.append(line.rstrip("\n"))
-        if not line.startswith(_ERROR):
+        shown = shown and not (interrupted and line.startswith("Traceback "))
+        if shown and not _HIDDEN.match(line):
             say(lines[-1])
     return process.wait()
 

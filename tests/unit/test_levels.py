@@ -26,7 +26,9 @@ ROWS = (
     ("runs",),
     ("engine",),
     ("reporting",),
+    ("api",),
     COMMANDS,
+    ("__main__",),
 )
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 
@@ -40,7 +42,7 @@ HELPERS = {
 # Modules that only these files import.
 RESERVED = {
     "absl": ("config.flags", "export"),
-    "importlib.import_module": ("registry",),
+    "importlib.import_module": ("", "registry"),
     "matplotlib": ("drawing.cell_plot", "drawing.plots", "reporting.charts"),
     "pickle": (),
 }
@@ -65,6 +67,8 @@ PLAIN = (
     "analysis",
     "drawing",
     "reporting",
+    "datasets.arrays",
+    "api",
     "report",
     "sweep",
 )
