@@ -102,6 +102,11 @@ class Run:
         return RunDir(self.path).read_json("config.json")
 
     @property
+    def space(self):
+        """spaces.base.Space."""
+        return search_config.of_record(self.config).make_space()
+
+    @property
     def genotype(self):
         """genotypes.genotype.Genotype, or None while the search is not finished."""
         path = self.path / "genotype.json"

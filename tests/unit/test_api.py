@@ -288,6 +288,7 @@ def test_a_run_tells_what_is_on_disk(tmp_path):
         "reduce": (3, 14, 2),
     }
     assert run.config["space"] == "s1" and run.genotype.count("skip_connect", "normal") == 4
+    assert run.space.name == "s1" and len(run.space.primitives["normal"]) == 14
     assert run.runs == {} and list(run.results) == ["digits"]
     told = repr(run)
     assert all(text in told for text in (str(path), "space s1", "3 of 3 epochs", "Genotype(normal"))
@@ -387,7 +388,8 @@ def test_export_returns_what_was_written(tmp_path):
 
 
 @pytest.mark.parametrize("as_", [str, pathlib.Path, rdarts_tf.open_run])
-def test_report_of_one_or_several(tmp_path, as_):
+def test_report_of_one_or_several(tmp_path, monkeypatch, as_):
+    monkeypatch.setattr(rdarts_tf.report, "blocks", lambda *args: [])  # figures take seconds
     path = recorded_runs.write_run(tmp_path / "run")
     assert rdarts_tf.report(as_(path)) == path / "report" / "report.html"
     page = rdarts_tf.report([as_(path)], out=tmp_path / "page")
