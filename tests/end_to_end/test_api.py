@@ -182,3 +182,17 @@ def test_overwrite_starts_anew(finished):
     run = rdarts_tf.search(dataset=dataset(change=1), run_dir=finished.path, **changed)
     assert len(run.history) == 1
     assert run.config["dataset"] == dataset(change=1).spec != dataset().spec
+
+
+def test_a_plugin_of_the_callers(tmp_path, monkeypatch):
+    """Found by sys.path alone, from another folder."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert str(ROOT) in sys.path
+    flags = {"space": "tests.toy_task", "dataset": "tests.toy_task", "learning_rate": 1}
+    run = rdarts_tf.search(**flags, epochs=2, hessian_every=0, run_dir="run")
+    assert run.alphas["toy"].shape == (2, 1, 2) and run.space.name == "toy"
+    monkeypatch.setattr(registry, "_TRUSTED", set())
+    with pytest.raises(rdarts_tf.UserError, match="give --plugin=tests.toy_task"):
+        rdarts_tf.open_run("run").space  # noqa: B018
+    assert rdarts_tf.open_run("run", plugin="tests.toy_task").space.name == "toy"
