@@ -152,7 +152,7 @@ def _checkpoints(config, path, **changes):
             f"run {path} holds no checkpoint of a whole epoch; search with --keep_checkpoints=2 or "
             "more, or 0 for all"
         )
-    changes["data_dir"] = config.data_dir
+    changes |= {"data_dir": config.data_dir, "strategy": "auto"}
     settings = dataclasses.replace(search_config.of_record(recorded), **changes)
     if settings.make_method().selection:
         raise UserError(

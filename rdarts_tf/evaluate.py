@@ -12,6 +12,7 @@ from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
+from rdarts_tf.runs.follower import open_run_dir
 from rdarts_tf.runs.run_dir import RunDir
 
 
@@ -19,7 +20,7 @@ def main(config, *, run_dir, overwrite):
     searched = RunDir(run_dir) if run_dir else None
     resolved = evaluate_config.resolve(config, searched)
     root = searched or RunDir(evaluate_config.default_run_dir(config))
-    run_dir = RunDir(root.path / "evaluate" / resolved.name)
+    run_dir = open_run_dir(resolved, root.path / "evaluate" / resolved.name)
     run_dir.check_ours("evaluation", overwrite=overwrite)
     if not overwrite:
         _check_same(resolved, run_dir)
@@ -48,38 +49,56 @@ def _check_same(config, run_dir):
 def _evaluate(config, run_dir, *, searched, overwrite):
     """Trains with each seed that has no result yet, then writes what all seeds together give."""
     # Not earlier: TensorFlow takes seconds to load.
+    from rdarts_tf.engine import distribution, epochs
+
+    distribution.configure_runtime()
+    try:
+        with distribution.losses_told(config.strategy):
+            _train(config, run_dir, searched=searched, overwrite=overwrite)
+    except epochs.Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_code
+    except (epochs.Diverged, distribution.WorkerLost) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _train(config, run_dir, *, searched, overwrite):
     from rdarts_tf.engine import distribution, epochs, evaluation_run
 
+    strategy = distribution.make_strategy(config.strategy)
+    distribution.check_same(strategy, base.SAME_FLAGS, digest=base.digest(config))
     task = registry.load_task(config.TASK, "task")
     data = config.load_dataset(run_dir.path)
     _check_classes(data, [RunDir(run_dir.path), *([searched] if searched else [])], config)
     problems = {seed: task.Evaluation(config, data, seed=seed) for seed in config.seed_list()}
-    distribution.configure_runtime()
-    facts = _facts(config, data, next(iter(problems.values())))
-    strategy = distribution.make_strategy(config.strategy)
-    if overwrite:
-        run_dir.clear("evaluation")  # all seeds, also those not asked for: they had other flags
-    try:
-        for seed, problem in problems.items():
-            seed_dir = RunDir(run_dir.path / f"seed_{seed}")
-            seed_dir.create()
-            if seed_dir.read_json("result.json") is None:
-                print(f"seed {seed}, files in {seed_dir.path}")
-                run = evaluation_run.EvaluationRun(
-                    config, seed_dir, problem=problem, strategy=strategy, seed=seed
-                )
-                run_dir.write_description(config, data.record())
-                seed_dir.write_json("result.json", _result(problem.SCORE, seed, run.run()))
-    except epochs.Interrupted as stopped:
-        print(stopped, file=sys.stderr)
-        return stopped.exit_code
-    except epochs.Diverged as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    score = next(iter(problems.values())).SCORE
-    run_dir.write_json("result.json", facts | _summary(run_dir, score.name))
-    _report(run_dir, score)
-    return 0
+    some = next(iter(problems.values()))
+    facts = _facts(config, data, some, say=run_dir.say)
+    with distribution.chief_first(strategy):
+        if overwrite:
+            run_dir.clear("evaluation")  # all seeds, also those not asked for: they had other flags
+    for seed, problem in problems.items():
+        seed_dir = run_dir.folder(f"seed_{seed}")
+        seed_dir.create()
+        missing = seed_dir.read_json("result.json") is None
+        distribution.check_same(strategy, epochs.SHARED, seed=seed, missing=missing)
+        if missing:
+            run_dir.say(f"seed {seed}, files in {seed_dir.path}")
+            run = evaluation_run.EvaluationRun(
+                config,
+                seed_dir,
+                problem=problem,
+                strategy=strategy,
+                seed=seed,
+                say=run_dir.say,
+            )
+            run_dir.write_description(config, data.record())
+            seed_dir.write_json("result.json", _result(problem.SCORE, seed, run.run()))
+    with distribution.chief_first(strategy):
+        if run_dir.WRITES:
+            run_dir.write_json("result.json", facts | _summary(run_dir, some.SCORE.name))
+            _report(run_dir, some.SCORE)
 
 
 def _check_classes(dataset, run_dirs, config):
@@ -95,8 +114,8 @@ def _check_classes(dataset, run_dirs, config):
                 )
 
 
-def _facts(config, data, problem):
-    """What is known before training; printed."""
+def _facts(config, data, problem, *, say):
+    """What is known before training; told."""
     facts = {
         "genotype": config.genotype,
         "dataset": data.name,
@@ -104,7 +123,7 @@ def _facts(config, data, problem):
         "epochs": config.epochs,
         **problem.facts(problem.network()),
     }
-    print(f"{problem.told(facts)}, {config.epochs} epochs", flush=True)
+    say(f"{problem.told(facts)}, {config.epochs} epochs")
     return facts
 
 

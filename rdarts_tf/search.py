@@ -11,16 +11,17 @@ import types
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import search as search_config
 from rdarts_tf.errors import UserError
-from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.runs.follower import open_run_dir
 
 
 def main(config, *, run_dir, overwrite):
     search_config.check(config)
-    run_dir = RunDir(run_dir or config.default_run_dir())
+    run_dir = open_run_dir(config, run_dir or config.default_run_dir())
     run_dir.check_ours("search", overwrite=overwrite)
     if not overwrite and _is_finished(config, run_dir):
-        print(f"{run_dir.path} is finished; --overwrite starts anew")
-        _report(config, run_dir)
+        if run_dir.WRITES:
+            print(f"{run_dir.path} is finished; --overwrite starts anew")
+            _report(config, run_dir)
         return 0
     return _search(config, run_dir, overwrite=overwrite)
 
@@ -40,21 +41,23 @@ def _is_finished(config, run_dir):
 
 def _search(config, run_dir, *, overwrite):
     # Not earlier: TensorFlow takes seconds to load.
-    from rdarts_tf.engine import epochs, path_search, selection_run
+    from rdarts_tf.engine import distribution, epochs, path_search, selection_run
     from rdarts_tf.runs import executor
 
     run_dir.create()
     selects = search_config.pieces(config)
     run = selection_run.SelectionRun if selects else path_search.make_run
     try:
-        run(config, run_dir).run(overwrite=overwrite)
+        with distribution.losses_told(config.strategy):
+            run(config, run_dir, say=run_dir.say).run(overwrite=overwrite)
     except (epochs.Interrupted, executor.Stopped) as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
-    except (epochs.Diverged, executor.Failed) as error:
+    except (epochs.Diverged, executor.Failed, distribution.WorkerLost) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    _report(config, run_dir)
+    if run_dir.WRITES:
+        _report(config, run_dir)
     return 0
 
 

@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from rdarts_tf.config import base, flags
+from rdarts_tf.config import base, flags, workers
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import search as search_config
 from rdarts_tf.config import sweep as sweep_config
@@ -65,6 +65,7 @@ def _task(arguments, config):
         UserError: it cannot be, or its directory holds another run.
     """
     searched, own = flags.parse(search_config.of_given, arguments)
+    workers.check_alone(searched, "a sweep")
     search_config.check(searched)
     _refuse_overwrite(own)
     folder = pathlib.Path(own["run_dir"] or searched.default_run_dir(config.out))
@@ -87,6 +88,7 @@ def _checked_evaluation(config, searched):
     arguments, space = config.evaluate_arguments(), searched.make_space()
     given, own = flags.parse(lambda _: evaluate_config.of_space(space), arguments)
     _refuse_overwrite(own)
+    workers.check_alone(given, "a sweep")
     if given.genotype or own["run_dir"]:
         raise UserError("--evaluate retrains what is found; leave --genotype and --run_dir out")
     dataset = given.dataset or searched.dataset

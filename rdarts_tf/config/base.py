@@ -5,6 +5,7 @@ Names follow the authors' command line where users know them, defaults follow th
 
 import dataclasses
 import math
+import zlib
 
 from rdarts_tf import registry
 from rdarts_tf.errors import UserError
@@ -50,8 +51,9 @@ class RunConfig:
     strategy: str = option(
         "devices",
         "auto",
-        "auto: mirrored with two or more GPUs, else one device",
-        choices=("auto", "one", "mirrored"),
+        "auto: mirrored with two or more GPUs, else one device; multi_worker: the processes that "
+        "TF_CONFIG names, each started with the same command",
+        choices=("auto", "one", "mirrored", "multi_worker"),
     )
     mixed_precision: bool = option(
         "devices", False, "compute in bfloat16, keep variables in float32"
@@ -171,6 +173,15 @@ def differences(config, recorded):
         for name, value in dataclasses.asdict(config).items()
         if name not in FREE and value != recorded.get(name)
     ]
+
+
+SAME_FLAGS = "give the same flags to all workers"
+
+
+def digest(config):
+    """A number of the fields that determine the result."""
+    fields = {k: v for k, v in dataclasses.asdict(config).items() if k not in FREE}
+    return zlib.crc32(repr(fields).encode())
 
 
 def to_text(value):

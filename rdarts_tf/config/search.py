@@ -3,7 +3,7 @@
 import dataclasses
 
 from rdarts_tf import registry
-from rdarts_tf.config import base
+from rdarts_tf.config import base, workers
 from rdarts_tf.config.base import ConfigError, option
 
 
@@ -176,6 +176,8 @@ def check(config):
     method.check(config)
     base.plugin("datasets", config.dataset, "load")
     runs = pieces(config)
+    if runs:
+        workers.check_alone(config, f"--method={config.method}")
     for run in runs.values():
         check(run)
     if not runs:

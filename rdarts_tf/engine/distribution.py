@@ -1,6 +1,36 @@
-"""Distribution: which strategy, which part of a batch, and the mean over replicas."""
+"""Distribution: which strategy, which part of a batch, the mean over replicas, what workers agree on.
 
+Workers are the processes of `--strategy=multi_worker`. Each builds the same pipelines and graphs, takes
+the same decisions and calls the same functions of this file in the same order.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+
+import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+from tensorflow.python.eager import context
+
+from rdarts_tf.config import workers
+from rdarts_tf.errors import UserError
+
+_START_SECONDS = 120.0  # workers wait so long for each other
+_HEARTBEAT_SECONDS = 30.0  # a worker that is silent for so long is lost
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+)
+
+
+class WorkerLost(Exception):
+    """Another worker has ended or cannot be reached."""
 
 
 def configure_runtime():
@@ -27,8 +57,13 @@ def make_strategy(name):
 
     Args:
         name: "one" (the first GPU, else the CPU), "mirrored" (all GPUs; without any, all logical
-            CPUs), or "auto" (mirrored with two or more GPUs).
+            CPUs), "auto" (mirrored with two or more GPUs) or "multi_worker" (all devices of the
+            processes that TF_CONFIG names; to be made before TensorFlow does anything else).
+    Raises:
+        UserError: the other workers cannot be reached.
     """
+    if name == "multi_worker":
+        return _join()
     gpus = tf.config.list_logical_devices("GPU")
     if name == "auto":
         name = "mirrored" if len(gpus) > 1 else "one"
@@ -36,6 +71,119 @@ def make_strategy(name):
         return tf.distribute.get_strategy()
     devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
     return tf.distribute.MirroredStrategy(devices)
+
+
+def _join():
+    """The strategy over all workers, once all of them are there."""
+    me = workers.read()
+    jobs = [coordination_config_pb2.CoordinatedJob(name=j, num_tasks=n) for j, n in me.jobs.items()]
+    # As the strategy itself would do, but for the time in which a lost worker is noticed.
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=f"/job:{next(iter(me.jobs))}/replica:0/task:0",
+        cluster_register_timeout_in_ms=int(1000 * _START_SECONDS),
+        heartbeat_timeout_in_ms=int(1000 * _HEARTBEAT_SECONDS),
+        coordinated_jobs=jobs,
+    )
+    missing = (
+        f"not all of {', '.join(me.addresses)} answer; start the same command on each of them within "
+        f"{_START_SECONDS:.0f} s, and see that TF_CONFIG and the ports are right"
+    )
+    try:
+        with _time_limit(missing):
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # TensorFlow took it
+            gather(strategy, [0])
+            return strategy
+    except tf.errors.OpError as error:
+        raise UserError(f"{missing} ({_first_line(error)})") from error
+
+
+@contextlib.contextmanager
+def _time_limit(message):
+    """Ends the process where TensorFlow waits without end, deaf to signals."""
+
+    def end():
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        os._exit(2)
+
+    timer = threading.Timer(_START_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def losses_told(strategy_name):
+    """Within, what TensorFlow raises where another worker is lost is a WorkerLost."""
+    try:
+        yield
+    except _LOST as error:
+        if strategy_name != "multi_worker":
+            raise
+        raise WorkerLost(
+            f"another worker has ended or cannot be reached ({_first_line(error)}); start the same "
+            "commands again, they go on from the last checkpoint"
+        ) from error
+
+
+def _first_line(error):
+    """What an error of TensorFlow says, without where in the graph it was."""
+    text = str(error).rpartition("Collective ops is aborted by: ")[2]
+    return text.strip().partition("\n")[0]
+
+
+def gather(strategy, numbers):
+    """What each worker has: float64 [workers, n]; every worker has to call it.
+
+    Args:
+        numbers: list of n of this worker.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return np.array([numbers], np.float64)
+    me = workers.read()
+    table = np.zeros([len(me.addresses), len(numbers)])
+    table[me.rank] = numbers
+    replicas = strategy.num_replicas_in_sync // len(me.addresses)  # of a worker
+    return _total(strategy, tf.constant(table)).numpy() / replicas
+
+
+@tf.function(autograph=False)
+def _total(strategy, table):
+    # An operation of the replica: what is summed needs a device.
+    totals = strategy.run(lambda: all_sum([tf.identity(table)])[0])
+    return strategy.experimental_local_results(totals)[0]
+
+
+@contextlib.contextmanager
+def chief_first(strategy):
+    """The chief does what is within before all others do; every worker has to enter it."""
+    is_chief = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or (
+        workers.read().is_chief
+    )
+    if not is_chief:
+        gather(strategy, [0])
+    yield
+    if is_chief:
+        gather(strategy, [0])
+
+
+def check_same(strategy, remedy, **numbers):
+    """Compares numbers over workers; every worker has to call it.
+
+    Raises:
+        UserError: they differ; in all workers.
+    """
+    found = gather(strategy, list(numbers.values()))
+    for rank, row in enumerate(found):
+        for name, own, chief in zip(numbers, row, found[0], strict=True):
+            if own != chief:
+                raise UserError(
+                    f"worker {rank} has {name} {own:.0f} and the chief {chief:.0f}; {remedy}"
+                )
 
 
 def local_part(batch):

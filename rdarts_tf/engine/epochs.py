@@ -5,10 +5,12 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from rdarts_tf.engine import distribution
 from rdarts_tf.runs.progress import Progress
 from rdarts_tf.runs.run_dir import RunDirError
 
 _BLOCK_SECONDS = 2.0  # a signal is heeded and the progress line renewed about this often
+SHARED = "give all workers the same --run_dir on a file system that they share"
 
 
 class Interrupted(Exception):
@@ -26,7 +28,7 @@ class Diverged(Exception):
 class EpochRun:
     """A training of a tasks.base.Problem in its run directory.
 
-    A subclass builds the trainer, calls `_resume` once that is done, and within
+    A subclass builds the trainer, calls `_take_up` once that is done, and within
     `Stop.on_signals() as self.stop` trains and scores by `_blocks`.
 
     Attributes:
@@ -100,7 +102,8 @@ class EpochRun:
         """Calls block(first, last) over all steps, in pieces of about _BLOCK_SECONDS each."""
         training_steps = num_steps is None
         num_steps = num_steps or self.num_steps
-        progress = Progress(label, total=num_steps, initial=first)
+        shown = self.run_dir.WRITES
+        progress = Progress(label, total=num_steps, initial=first, shown=shown)
         step, size = first, 1
         try:
             while step < num_steps:
@@ -111,11 +114,20 @@ class EpochRun:
                 seconds = max(time.monotonic() - start, 1e-3)
                 size = max(1, min(4 * size, int((last - step) * _BLOCK_SECONDS / seconds)))
                 step = last
-                if self.stop.requested:
+                size, stopped = self._agree(size)
+                if stopped:
                     before()
                     self._interrupt(step if training_steps else self.num_steps)
         finally:
             progress.close()
+
+    def _agree(self, size):
+        """(the chief's size of the next block, whether a signal came to any worker)."""
+        own = self.stop.signal if self.stop.requested else 0
+        found = distribution.gather(self.trainer.strategy, [size, own])
+        if signal := int(found[:, 1].max()):
+            self.stop.signal = signal
+        return int(found[0, 0]), signal > 0
 
     def load(self, arrays):
         """Sets all variables to the arrays of a checkpoint.
@@ -148,6 +160,17 @@ class EpochRun:
             keep=self.config.keep_checkpoints, oldest_needed=self._oldest_epoch_needed()
         )
 
+    def _take_up(self):
+        """`_resume`, the chief first; all workers go on at the same place.
+
+        Raises:
+            UserError: a worker sees another checkpoint than the chief.
+        """
+        with distribution.chief_first(self.trainer.strategy):
+            epoch, step = self._resume()
+        distribution.check_same(self.trainer.strategy, SHARED, epoch=epoch, step=step)
+        return epoch, step
+
     def _resume(self):
         """(epoch, step) to go on with; variables and recorded numbers are as they were there."""
         newest = self.run_dir.load_newest_checkpoint(self.say)
@@ -162,7 +185,8 @@ class EpochRun:
         return epoch, step
 
     def _interrupt(self, step):
-        self._checkpoint(step)
+        with distribution.chief_first(self.trainer.strategy):
+            self._checkpoint(step)
         raise Interrupted(
             f"stopped in epoch {self.epoch + 1} after step {step}; the same command goes on from there",
             self.stop.exit_code,

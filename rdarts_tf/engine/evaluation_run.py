@@ -34,7 +34,7 @@ class EvaluationRun(EpochRun):
         with strategy.scope():
             self.net = problem.network()
         self.trainer = Evaluation(problem, self.net, config=config, strategy=strategy, seed=seed)
-        self.epoch, self.first_step = self._resume()
+        self.epoch, self.first_step = self._take_up()
 
     def run(self):
         """Trains to the last epoch.
@@ -44,7 +44,7 @@ class EvaluationRun(EpochRun):
         Raises:
             Interrupted, Diverged.
         """
-        self.board = summaries.SearchSummaries(self.run_dir.tensorboard, resume_step=self.epoch)
+        self.board = summaries.of(self.run_dir, resume_step=self.epoch)
         hparams = dataclasses.asdict(self.config) | {"seed": self.seed}
         self.board.hparams(hparams)
         with Stop.on_signals() as self.stop:

@@ -8,7 +8,7 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.engine import search_run, search_steps
+from rdarts_tf.engine import distribution, epochs, search_run, search_steps
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.runs.run_dir import selection_file
@@ -77,6 +77,8 @@ class PathSearchRun(search_run.SearchRun):
         self._checkpoint(self.num_steps)
         paths = distinct(self._sample(_SELECT, self.method.selection.n_samples))
         record = self._unfinished_selection()
+        done = {name: len(record[name]) for name in ("scored", "top")}
+        distribution.check_same(self.trainer.strategy, epochs.SHARED, **done)
         self._score_sample(paths, record)
         self._score_top(paths, record)
         best = max(record["top"], key=lambda entry: self._goodness(entry))  # the first of equals

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from rdarts_tf import registry
+from rdarts_tf.config import base
 from rdarts_tf.engine import curvature, distribution, search_steps, summaries
 from rdarts_tf.engine.epochs import EpochRun
 from rdarts_tf.errors import UserError
@@ -33,11 +34,12 @@ class SearchRun(EpochRun):
     def __init__(self, config, run_dir, *, say=print):
         self.config, self.run_dir, self.say = config, run_dir, say
         self.method, self.space = config.make_method(), config.make_space()
+        distribution.configure_runtime()
+        strategy = distribution.make_strategy(config.strategy)
+        distribution.check_same(strategy, base.SAME_FLAGS, digest=base.digest(config))
         self.data, self.problem = make_problem(config, config.load_dataset(run_dir.path))
         self.num_steps = self.problem.num_steps
         self._check_steps()
-        distribution.configure_runtime()
-        strategy = distribution.make_strategy(config.strategy)
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             self.net = self.problem.network()
@@ -63,16 +65,17 @@ class SearchRun(EpochRun):
         """
         if overwrite:
             self.run_dir.clear("search")
-        self.epoch, self.first_step = self._resume()
+        self.epoch, self.first_step = self._take_up()
         self.run_dir.write_description(self.config, self.data.record())
-        self.board = summaries.SearchSummaries(self.run_dir.tensorboard, resume_step=self.epoch)
+        self.board = summaries.of(self.run_dir, resume_step=self.epoch)
         self.board.hparams(dataclasses.asdict(self.config))
         with Stop.on_signals() as self.stop:
             self._decide()  # again, if the process ended between an epoch and its decision
             while not self._is_over():
                 self._run_epoch()
                 self._decide()
-        return self._finish()
+        with distribution.chief_first(self.trainer.strategy):
+            return self._finish()
 
     def edge_weights(self):
         """{cell type: softmax(alpha) [E, K]}."""
@@ -236,7 +239,7 @@ class SearchRun(EpochRun):
             return
         self.say(made["text"])
         if made["decision"] == "rollback":
-            self.epoch, self.first_step = self._resume()
+            self.epoch, self.first_step = self._take_up()
             self.board.rewind(self.epoch)
         lambda_max = history[made["epoch"]].get(tracker.LAMBDA_MAX)
         self.board.decision(

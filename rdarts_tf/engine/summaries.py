@@ -30,6 +30,20 @@ CELL_TAG = "cell/{}"
 RESULT_TAG = "result/{}"
 
 
+def of(run_dir, *, resume_step=0):
+    """The summaries of a runs.run_dir.RunDir; see `SearchSummaries`."""
+    if run_dir.WRITES:
+        return SearchSummaries(run_dir.tensorboard, resume_step=resume_step)
+    return NoSummaries()
+
+
+class NoSummaries:
+    """Those of a worker that is not the chief: every method of `SearchSummaries` does nothing."""
+
+    def __getattr__(self, name):
+        return lambda *args, **kwargs: None
+
+
 class SearchSummaries:
     """Writes one run's TensorBoard events.
 

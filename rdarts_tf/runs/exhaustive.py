@@ -5,7 +5,7 @@ import os
 import pathlib
 
 from rdarts_tf.analysis import csv_table, regret
-from rdarts_tf.config import base, flags
+from rdarts_tf.config import base, flags, workers
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config.search import SearchConfig
 from rdarts_tf.errors import UserError
@@ -36,6 +36,7 @@ class Exhaustive:
                 "--exhaustive trains into directories of its own, goes on with what is there and "
                 "scores on the test images; leave --run_dir, --overwrite and --split out"
             )
+        workers.check_alone(given, "--exhaustive")
         # Those of the cells that a search on the space finds; evaluate does not know the space.
         sizes = given.defaults(given.preset, dataset, {"space": self.space.name})
         self.changes = {"dataset": dataset, "seeds": given.seeds if seeds is None else seeds}

@@ -17,14 +17,15 @@ class Progress:
         label: at the beginning of the line.
         total: steps.
         initial: steps done before.
+        shown: False of a worker that is not the chief.
     """
 
-    def __init__(self, label, *, total, initial=0):
+    def __init__(self, label, *, total, initial=0, shown=True):
         self.label, self.total, self.done = label, total, initial
         self.start = self.last_line = time.monotonic()
         self.initial = initial
-        self.bar = None
-        if sys.stderr.isatty():
+        self.bar, self.shown = None, shown
+        if shown and sys.stderr.isatty():
             self.bar = tqdm.tqdm(desc=label, total=total, initial=initial, unit="step", leave=False)
 
     def advance(self, steps, metrics):
@@ -34,7 +35,7 @@ class Progress:
         if self.bar:
             self.bar.set_postfix(told, refresh=False)
             self.bar.update(steps)
-        elif time.monotonic() - self.last_line > _SECONDS_BETWEEN_LINES:
+        elif self.shown and time.monotonic() - self.last_line > _SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
             rate = (self.last_line - self.start) / (self.done - self.initial)
             eta = rate * (self.total - self.done)

@@ -10,6 +10,7 @@ A run that selects among several searches: runs/<name> · selection.json · sele
 import contextlib
 import dataclasses
 import fcntl
+import io
 import json
 import os
 import pathlib
@@ -56,7 +57,12 @@ class RunDir:
 
     Args:
         path: need not exist.
+
+    Attributes:
+        WRITES: whether what this process writes there reaches the disk, see `follower`.
     """
+
+    WRITES = True
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
@@ -105,6 +111,14 @@ class RunDir:
             except OSError:
                 return  # a file system without locks
 
+    def say(self, line):
+        """Tells the user of the run in it."""
+        print(line, flush=True)
+
+    def folder(self, name):
+        """The run directory `name` in this one, of the same kind."""
+        return type(self)(self.path / name)
+
     def write_json(self, name, value):
         self.write_text(name, json.dumps(value, indent=1) + "\n")
 
@@ -136,9 +150,14 @@ class RunDir:
         Raises:
             RunDirError: the file cannot be read, or is not JSON.
         """
+        with _damage(self.path / name):
+            content = self.read_bytes(name)
+            return None if content is None else json.loads(content)
+
+    def read_bytes(self, name):
+        """The content of a file, or None if there is none."""
         path = self.path / name
-        with _damage(path):
-            return json.loads(path.read_text()) if path.exists() else None
+        return path.read_bytes() if path.exists() else None
 
     def append_metrics(self, row):
         """Adds an epoch's numbers; the file always holds whole lines."""
@@ -146,43 +165,54 @@ class RunDir:
 
     def read_metrics(self):
         """One dict per finished epoch; raises RunDirError if a line is damaged."""
-        path = self.path / "metrics.jsonl"
-        with _damage(path):
-            lines = path.read_text().splitlines() if path.exists() else []
+        with _damage(self.path / "metrics.jsonl"):
+            lines = (self.read_bytes("metrics.jsonl") or b"").decode().splitlines()
             return [json.loads(line) for line in lines]
 
     def read_alphas(self):
         """{cell type: [epochs, E, K]}; raises RunDirError if the file is damaged."""
-        path = self.path / "alphas.npz"
-        with _damage(path):
-            return load_npz(path) if path.exists() else {}
+        with _damage(self.path / "alphas.npz"):
+            content = self.read_bytes("alphas.npz")
+            return {} if content is None else load_npz(io.BytesIO(content))
 
     def append_alphas(self, alphas):
         """Adds an epoch's {cell type: [E, K]}."""
         old = self.read_alphas()
         new = {t: np.concatenate((old.get(t, a[None][:0]), a[None])) for t, a in alphas.items()}
-        save_npz(self.path / "alphas.npz", new)
+        self._write_alphas(new)
 
     def truncate(self, num_epochs):
         """Forgets metrics, alphas and Hessians of all epochs but the first `num_epochs`."""
         self._write_metrics(self.read_metrics()[:num_epochs])
         if alphas := self.read_alphas():
-            save_npz(self.path / "alphas.npz", {t: a[:num_epochs] for t, a in alphas.items()})
+            self._write_alphas({t: a[:num_epochs] for t, a in alphas.items()})
+        self.forget_hessians(num_epochs)
 
+    def forget_hessians(self, num_epochs):
+        """Deletes those of all epochs but the first `num_epochs`."""
         for path in self.hessians.glob("epoch_*.npz"):
             if path.name >= _epoch_file(num_epochs):
                 path.unlink()
 
     def save_hessian(self, epoch, arrays):
         """Writes hessian/epoch_*.npz of {name: array}; None is left out."""
-        self.hessians.mkdir(exist_ok=True)
+        self.make_folder(self.hessians)
         arrays = {name: value for name, value in arrays.items() if value is not None}
         save_npz(self.hessians / _epoch_file(epoch), arrays)
 
     def save_selection(self, epoch, record):
         """Writes what a selection after `epoch` has scored so far."""
-        self.selections.mkdir(exist_ok=True)
+        self.make_folder(self.selections)
         self.write_json(selection_file(epoch), record)
+
+    def make_folder(self, path):
+        """Makes a folder of this directory where it is missing."""
+        path.mkdir(exist_ok=True)
+
+    def _write_alphas(self, alphas):
+        content = io.BytesIO()
+        np.savez(content, **alphas)
+        self.write_bytes("alphas.npz", content.getvalue())
 
     def _write_metrics(self, rows):
         self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
@@ -333,7 +363,7 @@ def save_npz(path, arrays):
 
 
 def load_npz(path):
-    """{name: array}; every array is read and its checksum verified."""
+    """{name: array} of a path or file; every array is read and its checksum verified."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
