@@ -76,6 +76,7 @@ def make_strategy(name):
 def _join():
     """The strategy over all workers, once all of them are there."""
     me = workers.read()
+    tf.get_logger().setLevel("WARNING")  # it tells of every traced collective
     jobs = [coordination_config_pb2.CoordinatedJob(name=j, num_tasks=n) for j, n in me.jobs.items()]
     # As the strategy itself would do, but for the time in which a lost worker is noticed.
     context.context().configure_coordination_service(

@@ -1,0 +1,282 @@
+"""Two workers on this machine: one search, only the chief writes, and what happens when one is lost."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from rdarts_tf import search, sweep
+from rdarts_tf.config import workers
+from rdarts_tf.config.base import ConfigError
+from rdarts_tf.runs.run_dir import load_npz
+from tests import in_process
+from tests.toy_task import A, B
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FLAGS = ("--space=tests.toy_task", "--dataset=tests.toy_task", "--learning_rate=1")
+FLAGS += ("--epochs=8", "--arch_learning_rate=0.05", "--arch_weight_decay=0", "--seed=1")
+LAST = "checkpoints/epoch_0008_step_000000.npz"
+
+# A search whose worker sends itself a signal (0: none) when it begins an epoch.
+SEARCH = """
+import os, sys
+from rdarts_tf import search
+from rdarts_tf.engine import epochs
+
+number, epoch = int(sys.argv.pop(1)), int(sys.argv.pop(1))
+train_blocks = epochs.EpochRun._train_blocks
+
+def signalled(self, run):
+    if number and self.epoch == epoch:
+        os.kill(os.getpid(), number)
+    return train_blocks(self, run)
+
+epochs.EpochRun._train_blocks = signalled
+search.run()
+"""
+
+# The strategy comes first in its process; the reference is the default one, of the chief alone.
+STEPS = """
+import sys
+import numpy as np
+import tensorflow as tf
+import keras
+from rdarts_tf.config import workers
+from rdarts_tf.engine import distribution, search_steps
+from rdarts_tf.spaces.s5 import SPACE
+from rdarts_tf.tasks.image_classification import data, options, task
+
+distribution.configure_runtime()
+strategies = [distribution.make_strategy("multi_worker")]
+if workers.read().is_chief:
+    strategies.append(distribution.make_strategy("one"))
+rng = np.random.default_rng(0)
+split = data.Split(rng.integers(256, size=(46, 8, 8, 2)).astype(np.uint8),
+                   np.arange(46, dtype=np.int32) % 5)
+images = data.Dataset("random", split, split, tuple("abcde"), np.zeros(2) + 0.5, np.ones(2) / 4)
+config = options.SearchConfig(space="s5", batch_size=8, layers=1, init_channels=4, cutout="false",
+                              sync_batch_norm=True, alpha_step=sys.argv[1])
+found = []
+for strategy in strategies:
+    problem = task.Search(config, images)
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        net = problem.network()
+    trainer = search_steps.Search(problem, net, config=config, strategy=strategy)
+    rates = {k: tf.constant(v, tf.float32) for k, v in problem.rates(config, 0).items()}
+    iterator = iter(problem.search_epoch(config, 0))  # batches of 8, 8 and 7
+    at = tf.constant(0), tf.constant(3), tf.constant(0)
+    assert int(trainer.search_block(iterator, *at, rates)[0]) == 3
+    found.append({k: v.numpy() for k, v in trainer.variables().items()})
+for name, value in found[-1].items():
+    if name.startswith(("weights", "state")):
+        error = np.abs(found[0][name] - value).max() / max(np.abs(value).max(), 1e-3)
+        print(name, error)
+"""
+
+
+def free_ports(number):
+    sockets = [socket.socket() for _ in range(number)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def tf_config(ports, index):
+    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+    return json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+
+
+def start(script, arguments, folder, ports=None):
+    """The processes of two workers; each runs in a folder of its own, which `tmp` is in, too.
+
+    Args:
+        arguments: of each.
+    """
+    ports, processes = ports or free_ports(2), []
+    for index, own in enumerate(arguments):
+        home = folder / f"home_{index}"
+        home.mkdir(exist_ok=True)
+        env = os.environ | {"TF_CONFIG": tf_config(ports, index), "PYTHONPATH": ROOT}
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", script, *map(str, own)],
+                env=env | {"TMPDIR": str(home), "TF_CPP_MIN_LOG_LEVEL": "3"},
+                cwd=home,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    return processes
+
+
+def ended(processes, timeout=600):
+    """[(exit code, stdout, sentences of stderr)]."""
+    results = []
+    try:
+        for process in processes:
+            out, err = process.communicate(timeout=timeout)
+            told = [line for line in err.splitlines() if line.startswith(("error: ", "stopped "))]
+            results.append((process.returncode, out, told or err[-2000:]))
+    finally:
+        for process in processes:
+            process.kill()
+    return results
+
+
+def searched(folder, run_dirs, *, own=(0, 0), of_second=(0, 0)):
+    """The processes of a search; `own` and `of_second`: signal and epoch of the workers."""
+    flags = (*FLAGS, "--strategy=multi_worker")
+    arguments = [
+        (*sent, *flags, f"--run_dir={run_dir}")
+        for sent, run_dir in zip((own, of_second), run_dirs, strict=True)
+    ]
+    return start(SEARCH, arguments, folder)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """(folder, results) of an uninterrupted search."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, ended(searched(folder, [folder / "run"] * 2))
+
+
+@pytest.mark.parametrize("alpha_step", ["exact"])
+def test_three_steps_of_two_workers_equal_one_device(tmp_path, alpha_step):
+    results = ended(start(STEPS, [(alpha_step,)] * 2, tmp_path))
+    assert [code for code, *_ in results] == [0, 0], results
+    errors = [float(line.split()[-1]) for line in results[0][1].splitlines()]
+    assert len(errors) > 20
+    assert max(errors) <= 1e-6, results[0][1]
+
+
+def test_the_chief_alone_writes_and_speaks(whole):
+    folder, results = whole
+    assert [code for code, *_ in results] == [0, 0], results
+    assert "epoch 8/8" in results[0][1]
+    assert results[1][1] == ""
+    assert not list((folder / "home_1").iterdir())
+    assert len(list((folder / "run/tensorboard").iterdir())) == 1  # events of one process
+    rows = (folder / "run/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["epoch"] for row in rows] == list(range(8))
+    alpha = load_npz(folder / "run/alphas.npz")["toy"][-1, 0]
+    assert 1 / (1 + np.exp(alpha[1] - alpha[0])) == pytest.approx((A + B) / 2, rel=0.1)
+
+
+def test_after_a_loss_and_a_signal_the_bits_are_those_of_an_uninterrupted_run(whole, tmp_path):
+    run_dirs = [tmp_path / "run"] * 2
+    processes = searched(tmp_path, run_dirs, of_second=(signal.SIGKILL.value, 3))
+    processes[1].wait(timeout=600)
+    lost = time.monotonic()
+    (code, _, told), _ = ended(processes, timeout=60)
+    assert time.monotonic() - lost < 60
+    assert code == 1
+    assert len(told) == 1 and "another worker has ended" in told[0], told
+
+    results = ended(searched(tmp_path, run_dirs, of_second=(signal.SIGTERM.value, 5)))
+    assert [code for code, *_ in results] == [143, 143], results
+    assert "after 3 of 8 epochs" in results[0][1]
+    assert results[0][2] == results[1][2] and "in epoch 6 after step" in results[0][2][0]
+
+    results = ended(searched(tmp_path, run_dirs))
+    assert [code for code, *_ in results] == [0, 0], results
+    for name in ("alphas.npz", LAST):
+        a, b = (load_npz(folder / "run" / name) for folder in (whole[0], tmp_path))
+        assert a.keys() == b.keys()
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+    texts = [(folder / "run/genotype.txt").read_text() for folder in (whole[0], tmp_path)]
+    assert texts[0] == texts[1]
+
+
+def test_workers_at_different_checkpoints_are_refused(whole, tmp_path):
+    (whole[0] / "run/genotype.json").rename(tmp_path / "genotype.json")  # not finished
+    results = ended(searched(tmp_path, [whole[0] / "run", tmp_path / "other"]))
+    (tmp_path / "genotype.json").rename(whole[0] / "run/genotype.json")
+    assert [code for code, *_ in results] == [2, 2], results
+    for _, _, (told,) in results:
+        assert "worker 1 has epoch 0 and the chief 8; give all workers the same --run_dir" in told
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_worker_that_never_comes_is_told(tmp_path):
+    script = "from rdarts_tf.engine import distribution; distribution._START_SECONDS = 4.0\n"
+    ports = free_ports(2)
+    (chief,) = start(script + SEARCH, [(0, 0, *FLAGS, "--strategy=multi_worker")], tmp_path, ports)
+    ((code, _, told),) = ended([chief], timeout=120)
+    assert code == 2
+    assert len(told) == 1 and f"localhost:{ports[1]} answer" in told[0], told
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "needs TF_CONFIG"),
+        ("{", "is broken"),
+        ("[]", "is broken"),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}}', "misses 'task'"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "worker 1"),
+        ('{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}', "no host:port"),
+        ('{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "has 'ps'"),
+        (
+            '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}',
+            "occurs twice",
+        ),
+    ],
+)
+def test_a_missing_or_broken_tf_config_is_one_sentence(monkeypatch, text, sentence):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ConfigError, match=sentence) as error:
+        workers.read()
+    assert '"index": 0' in str(error.value)  # the example
+
+
+def test_the_chief_comes_first(monkeypatch):
+    cluster = {"worker": ["b:1", "c:1"], "chief": ["a:1"]}
+    given = {"cluster": cluster, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(given))
+    found = workers.read()
+    assert found.addresses == ("a:1", "b:1", "c:1")
+    assert found.rank == 2 and not found.is_chief
+    assert found.jobs == {"chief": 1, "worker": 2}
+
+
+def test_the_command_tells_of_tf_config(monkeypatch, capsys, tmp_path):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    flags = (*FLAGS, "--strategy=multi_worker", f"--run_dir={tmp_path / 'run'}")
+    code, out, err = in_process.run(monkeypatch, capsys, search, *flags)
+    assert code == 2 and not out
+    assert "--strategy=multi_worker needs TF_CONFIG" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (search, ("--method=rdarts_l2", "--strategy=multi_worker")),
+        (sweep, ("--space=s5", "--", "--strategy=multi_worker")),
+        (sweep, ("--space=s5", "--evaluate", "--evaluate_flags=--strategy=multi_worker")),
+        (
+            sweep,
+            ("--space=s5", "--dataset=digits", "--exhaustive", "--", "--strategy=multi_worker"),
+        ),
+    ],
+)
+def test_what_starts_processes_refuses_it(monkeypatch, capsys, tmp_path, command, arguments):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = in_process.run(monkeypatch, capsys, command, *arguments)
+    assert code == 2 and not out
+    assert err.count("\n") == 1 and "starts processes of its own" in err
+    assert not list(tmp_path.iterdir())
