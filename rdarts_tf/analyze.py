@@ -25,7 +25,7 @@ from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.config.evaluate import folder_name
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
-from rdarts_tf.runs import placing
+from rdarts_tf.runs import lengths, placing, same_data
 from rdarts_tf.runs.run_dir import RunDir, load_npz, write_files
 
 
@@ -161,7 +161,8 @@ def _checkpoints(config, path, **changes):
     from rdarts_tf.engine import search_run  # not earlier: TensorFlow takes seconds to load
 
     run = search_run.SearchRun(settings, run_dir)
-    run.decisions.made = run_dir.read_json("decisions.json") or []
+    same_data.check_same_data(run_dir.read_json("dataset.json"), run.data.record(), path)
+    run.decisions.load()
     for num_epochs, file in sorted(checkpoints):
         run.load(load_npz(file))
         yield run, num_epochs - 1
@@ -214,7 +215,8 @@ def _regret_table(config, settings):
 
 def _without_free(recorded):
     """What determines the result of a run."""
-    return {name: value for name, value in recorded.items() if name not in base.FREE}
+    fields = base.fields_of(recorded) | {"extended_after": lengths.told(recorded.get("history"))}
+    return {name: value for name, value in fields.items() if name not in base.FREE}
 
 
 def _check_seeds(paths, labels, settings):

@@ -12,18 +12,21 @@ from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
+from rdarts_tf.runs import extension, lengths
 from rdarts_tf.runs.follower import open_run_dir
 from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.runs.same_data import check_same_data
 
 
-def main(config, *, run_dir, overwrite):
+def main(config, *, run_dir, overwrite, extend):
+    extension.check_switches(overwrite=overwrite, extend=extend)
     searched = RunDir(run_dir) if run_dir else None
     resolved = evaluate_config.resolve(config, searched)
     root = searched or RunDir(evaluate_config.default_run_dir(config))
     run_dir = open_run_dir(resolved, root.path / "evaluate" / resolved.name)
     run_dir.check_ours("evaluation", overwrite=overwrite)
     if not overwrite:
-        _check_same(resolved, run_dir)
+        _check_same(resolved, run_dir, extend=extend)
     return _evaluate(resolved, run_dir, searched=searched, overwrite=overwrite)
 
 
@@ -37,13 +40,15 @@ def options(given):
     return evaluate_config.of_record(recorded or {})
 
 
-def _check_same(config, run_dir):
-    recorded = run_dir.read_json("config.json")
-    if recorded and (differing := base.differences(config, recorded)):
-        raise UserError(
-            f"{run_dir.path} holds an evaluation with other flags: {', '.join(differing)}; choose "
-            "another --name, or --overwrite"
-        )
+def _check_same(config, run_dir, *, extend):
+    recorded, told = run_dir.read_json("config.json"), f"{run_dir.path} holds an evaluation"
+    remedy = "choose another --name, or --overwrite"
+    extension.check_same(config, recorded, told, remedy=remedy, extend=extend)
+    seeds, history = run_dir.seeds(), _history(config, run_dir)
+    for seed_dir in (seeds[seed] for seed in config.seed_list() if seed in seeds):
+        obstacle = extension.missing_checkpoint(seed_dir, "result.json")
+        if obstacle and not _is_done(seed_dir, config, history):
+            raise UserError(f"{seed_dir.path} cannot go on: {obstacle}; {remedy}")
 
 
 def _evaluate(config, run_dir, *, searched, overwrite):
@@ -71,17 +76,18 @@ def _train(config, run_dir, *, searched, overwrite):
     distribution.check_same(strategy, base.SAME_FLAGS, digest=base.digest(config))
     task = registry.load_task(config.TASK, "task")
     data = config.load_dataset(run_dir.path)
-    _check_classes(data, [RunDir(run_dir.path), *([searched] if searched else [])], config)
+    _check_data(config, data, None if overwrite else run_dir, searched)
     problems = {seed: task.Evaluation(config, data, seed=seed) for seed in config.seed_list()}
     some = next(iter(problems.values()))
     facts = _facts(config, data, some, say=run_dir.say)
     with distribution.chief_first(strategy):
         if overwrite:
             run_dir.clear("evaluation")  # all seeds, also those not asked for: they had other flags
+    history = _history(config, run_dir)
     for seed, problem in problems.items():
         seed_dir = run_dir.folder(f"seed_{seed}")
         seed_dir.create()
-        missing = seed_dir.read_json("result.json") is None
+        missing = not _is_done(seed_dir, config, history)
         distribution.check_same(strategy, epochs.SHARED, seed=seed, missing=missing)
         if missing:
             run_dir.say(f"seed {seed}, files in {seed_dir.path}")
@@ -91,27 +97,52 @@ def _train(config, run_dir, *, searched, overwrite):
                 problem=problem,
                 strategy=strategy,
                 seed=seed,
+                history=history.get(str(seed), ()),
                 say=run_dir.say,
             )
-            run_dir.write_description(config, data.record())
-            seed_dir.write_json("result.json", _result(problem.SCORE, seed, run.run()))
+            run_dir.write_description(config, data.record(), history=history)
+            result = _result(problem.SCORE, seed, run.run()) | {"epochs": config.epochs}
+            seed_dir.write_json("result.json", result)
     with distribution.chief_first(strategy):
         if run_dir.WRITES:
-            run_dir.write_json("result.json", facts | _summary(run_dir, some.SCORE.name))
+            done = [each for each in run_dir.seeds().values() if _is_done(each, config, history)]
+            run_dir.write_json("result.json", facts | _summary(done, some.SCORE.name))
             _report(run_dir, some.SCORE)
 
 
-def _check_classes(dataset, run_dirs, config):
-    """Raises UserError if a record of the same data set names other classes."""
-    for run_dir in run_dirs:
-        recorded = run_dir.read_json("dataset.json")
-        if recorded and recorded["name"] == dataset.name:
-            names, now = (r.get("class_names", ()) for r in (recorded, dataset.record()))
-            if names != now:
-                raise UserError(
-                    f"{config.dataset} has {len(now)} classes now, {run_dir.path} knows "
-                    f"{len(names)} or others; give the same data, or another --run_dir"
-                )
+def _history(config, run_dir):
+    """{seed: its history, see runs.lengths}.
+
+    With a new length all seeds are claimed for this process, and their epochs keep the one they had.
+    """
+    recorded = run_dir.read_json("config.json") or {}
+    history, former = recorded.get("history", {}), recorded.get("epochs", config.epochs)
+    if former == config.epochs:
+        return history
+    found = {}
+    for seed, seed_dir in run_dir.seeds().items():
+        seed_dir.create()
+        before = history.get(str(seed), ())
+        epochs = range(seed_dir.num_epochs_begun())
+        found[str(seed)] = lengths.history_of(lengths.at(before, e, former) for e in epochs)
+    return found
+
+
+def _is_done(seed_dir, config, history):
+    """Whether a seed has a result of the present length; before --extend none said which it had."""
+    result = seed_dir.read_json("result.json")
+    unsaid = None if seed_dir.path.name.removeprefix("seed_") in history else config.epochs
+    return result is not None and result.get("epochs", unsaid) == config.epochs
+
+
+def _check_data(config, data, run_dir, searched):
+    """Raises UserError if the data are not those of the evaluation, or, of the same name, of the search."""
+    records = [run_dir] if run_dir else []
+    spec = ((searched and searched.read_json("config.json")) or {}).get("dataset")
+    if spec and registry.parse(spec) == registry.parse(config.dataset):
+        records.append(searched)
+    for each in records:
+        check_same_data(each.read_json("dataset.json"), data.record(), each.path)
 
 
 def _facts(config, data, problem, *, say):
@@ -139,10 +170,10 @@ def _result(score, seed, last):
     }
 
 
-def _summary(run_dir, name):
+def _summary(seed_dirs, name):
     """Mean and population standard deviation, as the paper gives them, of all seeds that are done."""
-    read = [RunDir(path).read_json("result.json") for path in run_dir.path.glob("seed_*")]
-    results = sorted(filter(None, read), key=lambda result: result["seed"])
+    read = [seed_dir.read_json("result.json") for seed_dir in seed_dirs]
+    results = sorted(read, key=lambda result: result["seed"])
     scores = [result[name] for result in results]
     return {
         f"{name}_mean": statistics.fmean(scores),
@@ -158,6 +189,12 @@ def _report(run_dir, score):
         f"{result['split']} {name} on {result['dataset']}: "
         f"{score.told(result[f'{name}_mean'], result[f'{name}_std'])} (by seed: {seeds})"
     )
+    left_out = sorted(set(run_dir.seeds()) - {r["seed"] for r in result["seeds"]})
+    if left_out:
+        print(
+            f"left out:    without a result of {result['epochs']} epochs; --seeds="
+            f"{','.join(map(str, left_out))} trains on"
+        )
     print(f"files:       {run_dir.path}")
     print(f"TensorBoard: tensorboard --logdir={run_dir.path}")
 

@@ -16,6 +16,7 @@ from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
 from rdarts_tf.runs import placing
 from rdarts_tf.runs.run_dir import RunDir, write_files
+from rdarts_tf.runs.same_data import check_same_data
 
 _DRAWINGS = ("png", "svg", "dot")
 _SUFFIX = {"savedmodel": "_savedmodel", "tflite": ".tflite", "onnx": ".onnx", "keras": ".keras"}
@@ -130,7 +131,9 @@ def _export_network(config, run_dir, *, overwrite):
     from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
 
     task = registry.load_task(config.TASK, "export")
-    dataset = _dataset(config, evaluated, record, folder)
+    settings = dataclasses.replace(evaluated, data_dir=config.data_dir)
+    dataset = settings.load_dataset(folder.path)
+    check_same_data(record, dataset.record(), folder.path)
     samples = task.samples(dataset, _NUM_SAMPLES)
     found = exporting.export_network(
         task.served(evaluated, record, arrays),
@@ -160,7 +163,13 @@ def _evaluation(config, run_dir, *, needed_for):
             f"{needed_for}; run python -m rdarts_tf.evaluate --run_dir={run_dir.path} first"
         )
     folder = RunDir(root / name)
-    return folder, folder.read_json("result.json")
+    result, recorded = folder.read_json("result.json"), folder.read_json("config.json")
+    if result["epochs"] != recorded["epochs"]:
+        raise UserError(
+            f"{folder.path} was extended from {result['epochs']} to {recorded['epochs']} epochs and is "
+            "not finished; run the same python -m rdarts_tf.evaluate again first"
+        )
+    return folder, result
 
 
 def _arrays(config, folder, result):
@@ -173,18 +182,6 @@ def _arrays(config, folder, result):
     if newest is None:
         raise UserError(f"{folder.path}/seed_{seed} holds no checkpoint; train it again")
     return newest[1]
-
-
-def _dataset(config, evaluated, record, folder):
-    """The data set that the network was trained on, for samples."""
-    settings = dataclasses.replace(evaluated, data_dir=config.data_dir)
-    dataset = settings.load_dataset(folder.path)
-    if list(dataset.class_names) != record["class_names"]:
-        raise UserError(
-            f"{evaluated.dataset} has {dataset.num_classes} classes now, the network was trained on "
-            f"{len(record['class_names'])} or others; give the same data"
-        )
-    return dataset
 
 
 def run():

@@ -55,6 +55,7 @@ def blocks(records, recorded):
     from rdarts_tf.reporting import correlations, figures
 
     defaults = dataclasses.asdict(of_space("s1")())  # the paper's tables are of images
+    defaults["extended_after"] = None
     authors = SearchConfig(method="darts_es").make_method()
     yield from tables.runs(records)
     yield from errors.errors(records, defaults)

@@ -10,15 +10,16 @@ import types
 
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import search as search_config
-from rdarts_tf.errors import UserError
+from rdarts_tf.runs import extension
 from rdarts_tf.runs.follower import open_run_dir
 
 
-def main(config, *, run_dir, overwrite):
+def main(config, *, run_dir, overwrite, extend):
     search_config.check(config)
+    extension.check_switches(overwrite=overwrite, extend=extend)
     run_dir = open_run_dir(config, run_dir or config.default_run_dir())
     run_dir.check_ours("search", overwrite=overwrite)
-    if not overwrite and _is_finished(config, run_dir):
+    if not overwrite and _is_finished(config, run_dir, extend=extend):
         if run_dir.WRITES:
             print(f"{run_dir.path} is finished; --overwrite starts anew")
             _report(config, run_dir)
@@ -26,17 +27,13 @@ def main(config, *, run_dir, overwrite):
     return _search(config, run_dir, overwrite=overwrite)
 
 
-def _is_finished(config, run_dir):
+def _is_finished(config, run_dir, *, extend):
     """Whether the run is complete; raises UserError if it is another one's directory."""
-    recorded = run_dir.read_json("config.json")
-    if recorded is None:
+    remedy = "choose another --run_dir, or --overwrite"
+    if extension.check_search(config, run_dir, remedy=remedy, extend=extend):
         return False
-    if differing := base.differences(config, recorded):
-        raise UserError(
-            f"{run_dir.path} holds a run with other flags: {', '.join(differing)}; choose another "
-            "--run_dir, or --overwrite"
-        )
-    return run_dir.read_json("genotype.json") is not None
+    recorded = run_dir.read_json("config.json") or {"extending": True}
+    return not recorded.get("extending") and run_dir.read_json("genotype.json") is not None
 
 
 def _search(config, run_dir, *, overwrite):

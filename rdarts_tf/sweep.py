@@ -20,7 +20,7 @@ from rdarts_tf.config import search as search_config
 from rdarts_tf.config import sweep as sweep_config
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
-from rdarts_tf.runs import executor
+from rdarts_tf.runs import executor, extension
 from rdarts_tf.runs.exhaustive import Exhaustive
 from rdarts_tf.runs.run_dir import RunDir
 
@@ -70,11 +70,9 @@ def _task(arguments, config):
     _refuse_overwrite(own)
     folder = pathlib.Path(own["run_dir"] or searched.default_run_dir(config.out))
     RunDir(folder).check_ours("search")
-    recorded = RunDir(folder).read_json("config.json")
-    if recorded and (differing := base.differences(searched, recorded)):
-        raise UserError(
-            f"{folder} holds a run with other flags: {', '.join(differing)}; choose another --out"
-        )
+    extension.check_search(
+        searched, RunDir(folder), remedy="choose another --out", extend=own["extend"]
+    )
     where = () if own["run_dir"] else (f"--run_dir={folder}",)
     commands = [("-m", "rdarts_tf.search", *arguments, *where)]
     if config.evaluate:

@@ -15,6 +15,9 @@ FREE = ("data_dir", "checkpoint_every", "keep_checkpoints", "strategy", "jit_com
 FREE += ("name", "preset", "seeds")  # of an evaluation
 FREE += ("executor", "address", "cpus_per_run", "gpus_per_run")
 
+# What config.json has beside the fields, see runs.lengths.
+BESIDE = ("history", "extending")
+
 # Headings of --help, in this order.
 GROUPS = ("what", "data", "network", "training", "curvature", "devices", "run directory")
 
@@ -43,6 +46,9 @@ class RunConfig:
     READS_RECORDS = True  # of a run, which may name plugins
     OVERWRITE = (
         "start anew in a run directory that is in use; what this package did not write stays"
+    )
+    EXTEND = (
+        "go on with more --epochs than the run has, all else equal; with as many, or new: no effect"
     )
 
     data_dir: str | None = option(
@@ -142,6 +148,11 @@ def check_finite(config):
     for name, value in dataclasses.asdict(config).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"--{name}={value} is no finite number")
+
+
+def fields_of(recorded):
+    """The fields of a configuration in what config.json has."""
+    return {name: value for name, value in recorded.items() if name not in BESIDE}
 
 
 def to_argv(config):

@@ -107,7 +107,8 @@ def of_evaluation(recorded):
         ConfigError: it is of another version.
     """
     try:
-        return of_genotype(named.read(recorded["genotype"]))(**recorded)
+        kind = of_genotype(named.read(recorded["genotype"]))
+        return kind(**base.fields_of(recorded))
     except (KeyError, TypeError) as error:
         raise ConfigError(f"the evaluation's config.json is of another version: {error}") from error
 

@@ -46,9 +46,16 @@ def define_flags(config_class, *, in_run_dir, flag_values=flags.FLAGS):
             flags.DEFINE_string(field.name, field.default, text + _available(field.name), **own)
     if in_run_dir:
         flags.DEFINE_string("run_dir", None, config_class.RUN_DIR, **own)
-        flags.DEFINE_bool("overwrite", False, config_class.OVERWRITE, **own)
+        for name, text in _switches(config_class).items():
+            flags.DEFINE_bool(name, False, text, **own)
     if config_class.READS_RECORDS:
         flags.DEFINE_multi_string("plugin", [], f"{_PLUGIN}; may be repeated", **own)
+
+
+def _switches(config_class):
+    """{flag: help} of what a command may be told to do in its run directory."""
+    texts = {name: getattr(config_class, name.upper(), None) for name in ("overwrite", "extend")}
+    return {name: text for name, text in texts.items() if text}
 
 
 def run(main, choose, *, in_run_dir=True):
@@ -58,7 +65,7 @@ def run(main, choose, *, in_run_dir=True):
 
     Args:
         main: (configuration, arguments) -> exit code; in a run directory (configuration, run_dir=path
-            or None, overwrite=bool).
+            or None, overwrite=bool), and extend=bool where the configuration has EXTEND.
         choose: {flag of EARLY: text or None} -> the class of the configuration.
         in_run_dir: whether the command works in one run directory, given by a flag.
     """
@@ -77,8 +84,7 @@ def run(main, choose, *, in_run_dir=True):
             if not in_run_dir:
                 sys.exit(main(config, argv[1:]))
             _refuse(argv[1:])
-            given = {name: flags.FLAGS[name].value for name in ("run_dir", "overwrite")}
-            sys.exit(main(config, **given))
+            sys.exit(main(config, **_given(chosen[0], flags.FLAGS)))
 
     app.run(start, flags_parser=parse)
 
@@ -134,7 +140,7 @@ def parse(choose, arguments):
         choose: as in `run`, of a command that works in a run directory.
         arguments: texts, without the name of the command.
     Returns:
-        (configuration, {"run_dir": path or None, "overwrite": bool}).
+        (configuration, {"run_dir": path or None, "overwrite": bool, "extend": bool}).
     Raises:
         ConfigError: the command would not accept it.
     """
@@ -145,8 +151,12 @@ def parse(choose, arguments):
         _refuse(_parsed(values, argv, config_class)[1:])
     except ConfigError as error:
         raise ConfigError(f"{shlex.join(arguments)}: {error}") from error
-    given = {name: values[name].value for name in ("run_dir", "overwrite")}
-    return from_flags(config_class, values), given
+    return from_flags(config_class, values), _given(config_class, values)
+
+
+def _given(config_class, values):
+    """{flag: value} of the flags of the run directory."""
+    return {name: values[name].value for name in ("run_dir", *_switches(config_class))}
 
 
 def _choose(choose, argv):
@@ -213,7 +223,8 @@ def _page(text, config_class, *, in_run_dir):
         )
     if in_run_dir:
         groups["run directory"].append(("run_dir", None, config_class.RUN_DIR))
-        groups["run directory"].append(("overwrite", False, config_class.OVERWRITE))
+        switches = _switches(config_class).items()
+        groups["run directory"] += [(name, False, text) for name, text in switches]
     if config_class.READS_RECORDS:
         groups["run directory"].append(("plugin", None, f"{_PLUGIN}; may be repeated"))
     lines = [text.strip()]

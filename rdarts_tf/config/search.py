@@ -159,7 +159,7 @@ def of_record(recorded):
         ConfigError: the run is of another version.
     """
     try:
-        return of_space(recorded["space"])(**recorded)
+        return of_space(recorded["space"])(**base.fields_of(recorded))
     except (KeyError, TypeError) as error:
         raise ConfigError(f"the run's config.json is of another version: {error}") from error
 

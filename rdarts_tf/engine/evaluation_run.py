@@ -6,9 +6,10 @@ import time
 import keras
 import tensorflow as tf
 
-from rdarts_tf.engine import summaries
+from rdarts_tf.engine import environment, summaries
 from rdarts_tf.engine.epochs import EpochRun
 from rdarts_tf.engine.evaluation_steps import Evaluation
+from rdarts_tf.runs import lengths
 from rdarts_tf.runs.progress import Stop
 
 
@@ -21,14 +22,15 @@ class EvaluationRun(EpochRun):
         problem: tasks.base.Problem of an evaluation.
         strategy: tf.distribute.Strategy.
         seed: of initialisation, noise and drop path.
+        history: lengths that the training had before, see runs.lengths.
         say: called with each line for the user.
     Raises:
         UserError: before any work.
     """
 
-    def __init__(self, config, run_dir, *, problem, strategy, seed, say=print):
+    def __init__(self, config, run_dir, *, problem, strategy, seed, history=(), say=print):
         self.config, self.run_dir, self.say = config, run_dir, say
-        self.problem, self.seed = problem, seed
+        self.problem, self.seed, self.history = problem, seed, history
         self.num_steps = problem.num_steps
         keras.utils.set_random_seed(seed)
         with strategy.scope():
@@ -44,6 +46,7 @@ class EvaluationRun(EpochRun):
         Raises:
             Interrupted, Diverged.
         """
+        environment.note(self.run_dir, self.epoch + (self.first_step > 0), self.say)
         self.board = summaries.of(self.run_dir, resume_step=self.epoch)
         hparams = dataclasses.asdict(self.config) | {"seed": self.seed}
         self.board.hparams(hparams)
@@ -61,11 +64,13 @@ class EvaluationRun(EpochRun):
 
     def _run_epoch(self):
         epoch, start = self.epoch, time.monotonic()
-        rates, steps = self.problem.rates(self.config, epoch), self.num_steps - self.first_step
-        trained = self._train_epoch(rates)
+        length = lengths.at(self.history, epoch, self.config.epochs)
+        config = dataclasses.replace(self.config, epochs=length)
+        rates, steps = self.problem.rates(config, epoch), self.num_steps - self.first_step
+        trained = self._train_epoch(config, rates)
         step_seconds = (time.monotonic() - start) / max(steps, 1)
         scored = self._score(
-            self.problem.score_epoch(self.config, epoch),
+            self.problem.score_epoch(config, epoch),
             label="scoring",
             num_steps=self.problem.score_steps,
         )
@@ -79,10 +84,10 @@ class EvaluationRun(EpochRun):
         }
         self._record(row)
 
-    def _train_epoch(self, rates):
+    def _train_epoch(self, config, rates):
         """{metric: number} of the epoch's training batches."""
         epoch, block = self.epoch, self.trainer.train_block
-        batches = self.problem.train_epoch(self.config, epoch, first_step=self.first_step)
+        batches = self.problem.train_epoch(config, epoch, first_step=self.first_step)
         iterator = iter(batches)
         rates = {name: tf.constant(rate, tf.float32) for name, rate in rates.items()}
         return self._train_blocks(

@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from rdarts_tf import registry
 from rdarts_tf.config import base
-from rdarts_tf.engine import curvature, distribution, search_steps, summaries
+from rdarts_tf.engine import curvature, distribution, environment, search_steps, summaries
 from rdarts_tf.engine.epochs import EpochRun
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import tracker
+from rdarts_tf.runs import same_data
 from rdarts_tf.runs.decisions import Decisions
 from rdarts_tf.runs.progress import Stop
 
@@ -61,12 +62,17 @@ class SearchRun(EpochRun):
         Returns:
             genotype.Genotype.
         Raises:
-            Interrupted, Diverged; UserError: the checkpoint is another network's.
+            Interrupted, Diverged; UserError: the data are others, the checkpoint is another
+                network's.
         """
         if overwrite:
             self.run_dir.clear("search")
+        recorded = self.run_dir.read_json("dataset.json")
+        same_data.check_same_data(recorded, self.data.record(), self.run_dir.path)
         self.epoch, self.first_step = self._take_up()
-        self.run_dir.write_description(self.config, self.data.record())
+        begun = self.epoch + (self.first_step > 0)
+        self._describe(extending=self.decisions.extend(begun))
+        environment.note(self.run_dir, begun, self.say)
         self.board = summaries.of(self.run_dir, resume_step=self.epoch)
         self.board.hparams(dataclasses.asdict(self.config))
         with Stop.on_signals() as self.stop:
@@ -76,6 +82,12 @@ class SearchRun(EpochRun):
                 self._decide()
         with distribution.chief_first(self.trainer.strategy):
             return self._finish()
+
+    def _describe(self, *, extending):
+        """Writes what tells of the run; from then on it has its present length."""
+        self.run_dir.write_description(
+            self.config, self.data.record(), history=self.decisions.history, extending=extending
+        )
 
     def edge_weights(self):
         """{cell type: softmax(alpha) [E, K]}."""
@@ -118,14 +130,14 @@ class SearchRun(EpochRun):
             "search/step_seconds": step_seconds,
             "genotype": found and str(found),
         }
-        if self._measures_after(epoch):
+        if self._measures_after(epoch, config):
             row |= self._curvature_row(epoch)
         self.epoch, self.first_step = epoch + 1, 0
         self._record(row, found)
 
-    def _measures_after(self, epoch):
-        every = self.config.hessian_every
-        return self.measures and (epoch % every == 0 or epoch == self.config.epochs - 1)
+    def _measures_after(self, epoch, config):
+        every = config.hessian_every
+        return self.measures and (epoch % every == 0 or epoch == config.epochs - 1)
 
     def _curvature_row(self, epoch):
         """What metrics.jsonl tells of a measurement; lambda_max is None where there is no number."""
@@ -241,6 +253,7 @@ class SearchRun(EpochRun):
         if made["decision"] == "rollback":
             self.epoch, self.first_step = self._take_up()
             self.board.rewind(self.epoch)
+            environment.note(self.run_dir, self.epoch, self.say)
         lambda_max = history[made["epoch"]].get(tracker.LAMBDA_MAX)
         self.board.decision(
             made["decision"], made["epoch"], text=made["text"], lambda_max=lambda_max
@@ -270,6 +283,7 @@ class SearchRun(EpochRun):
             edge_weights = {t: tf.nn.softmax(a[stop_epoch]).numpy() for t, a in alphas.items()}
             found = genotype.derive(self.space, edge_weights)
         self.run_dir.write_genotype(found)
+        self._describe(extending=False)
         return found
 
 

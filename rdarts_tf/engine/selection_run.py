@@ -12,7 +12,7 @@ from rdarts_tf.engine import distribution, search_run, summaries
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import tracker
-from rdarts_tf.runs import executor
+from rdarts_tf.runs import executor, same_data
 from rdarts_tf.runs.decisions import stop_epoch
 from rdarts_tf.runs.run_dir import RunDir
 
@@ -49,11 +49,13 @@ class SelectionRun:
         Returns:
             genotype.Genotype.
         Raises:
-            executor.Stopped, executor.Failed.
+            executor.Stopped, executor.Failed; UserError: the data are others.
         """
         if overwrite:
             self._forget()
-        self.run_dir.write_description(self.config, self.data.record())
+        recorded, data = self.run_dir.read_json("dataset.json"), self.data.record()
+        same_data.check_same_data(recorded, data, self.run_dir.path)
+        self.run_dir.write_description(self.config, data)
         tasks = [self._task(name) for name in self.searches]
         executor.check(tasks, executor.run(tasks, self.config, say=self.say))
         return self._select([self._row(name) for name in self.searches])

@@ -66,12 +66,14 @@ class Method:
         frequency: epochs between the values of lambda_max that decisions need; None: they need none.
         window: values in a local average of lambda_max, odd.
         stops: whether it may decide to Stop.
+        extends: whether more --epochs make a run longer.
     """
 
     selection = None
     frequency = None
     window = 5
     stops = False
+    extends = True
 
     def check(self, config):
         """Raises UserError where the method cannot work with `config`; called before any work."""

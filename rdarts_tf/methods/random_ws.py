@@ -47,7 +47,7 @@ class Method(base.Method):
         if budget not in ("epochs", "authors"):
             raise UserError(f"unknown budget {budget!r}; there are: epochs, authors")
         self.selection = base.Selection(n_samples, score_batches, top, score_every)
-        self.budget = budget
+        self.budget, self.extends = budget, budget == "epochs"
 
     def check(self, config):
         """Raises UserError where `config` asks for what only a search with alpha has."""

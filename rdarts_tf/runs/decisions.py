@@ -1,6 +1,9 @@
 """What a method decided in a run, as decisions.json keeps it."""
 
+import dataclasses
+
 from rdarts_tf.methods import base
+from rdarts_tf.runs import lengths
 
 
 def stop_epoch(decisions):
@@ -19,19 +22,27 @@ class Decisions:
         method: methods.base.Method.
         config: config.search.SearchConfig.
         run_dir: run_dir.RunDir; nothing is written yet.
+    Attributes:
+        made: dicts, as decisions.json has them.
+        history: lengths that the run had before, see `lengths`.
     """
 
     def __init__(self, method, config, run_dir):
         self.method, self.config, self.run_dir = method, config, run_dir
-        self.made = []
+        self.made, self.history = [], []
 
     @property
     def stop_epoch(self):
         return stop_epoch(self.made)
 
+    def load(self):
+        """Takes over what is recorded."""
+        self.made = self.run_dir.read_json("decisions.json") or []
+        self.history = (self.run_dir.read_json("config.json") or {}).get("history", [])
+
     def read(self):
         """Takes over what is recorded, once no checkpoint of an abandoned branch is left."""
-        self.made = self.run_dir.read_json("decisions.json") or []
+        self.load()
         if self.made and not self.made[-1]["carried_out"]:
             self.run_dir.delete_checkpoints_after(self.made[-1]["epoch"] + 1)
             self.made[-1]["carried_out"] = True
@@ -43,11 +54,35 @@ class Decisions:
             d for d in self.made if d["decision"] == "rollback" or d["decided_after"] < epoch
         ]
 
+    def extend(self, num_epochs):
+        """Keeps the lengths of the epochs that are there or begun where the run becomes longer.
+
+        Returns:
+            whether the result will replace that of a former length.
+        """
+        recorded = self.run_dir.read_json("config.json") or {}
+        former = recorded.get("epochs", self.config.epochs)
+        if former == self.config.epochs:
+            return recorded.get("extending", False)
+        each = [self._length(epoch, former) for epoch in range(num_epochs)]
+        self.history = lengths.history_of(each)
+        return True
+
+    def _length(self, epoch, present):
+        """The length in force in `epoch`; epochs that were run again after a rollback have its length."""
+        again = [d.get("epochs", 0) for d in self.made if self._is_back_before(epoch, d)]
+        return max([lengths.at(self.history, epoch, present), *again])
+
+    @staticmethod
+    def _is_back_before(epoch, decision):
+        return decision["decision"] == "rollback" and decision["epoch"] < epoch
+
     def in_force(self, epoch):
         """The configuration that was or is in force in `epoch`: since the last rollback to before it."""
+        config = dataclasses.replace(self.config, epochs=self._length(epoch, self.config.epochs))
         rollbacks = [d["epoch"] for d in self.made if d["decision"] == "rollback"]
         num_rollbacks = max((k + 1 for k, s in enumerate(rollbacks) if s < epoch), default=0)
-        return self.method.in_force(self.config, epoch, num_rollbacks=num_rollbacks)
+        return self.method.in_force(config, epoch, num_rollbacks=num_rollbacks)
 
     def make(self, history):
         """Asks the method what to do after the last epoch of `history`, and records it.
@@ -68,6 +103,7 @@ class Decisions:
                 "decided_after": last,
                 "text": f"after epoch {last}: {self._told(decision)}",
                 "carried_out": stops,
+                "epochs": self.config.epochs,
             }
         )
         self._write()

@@ -31,10 +31,10 @@ class Exhaustive:
         self.space = SearchConfig(space=space).make_space()
         genotype.check_keeps_all_edges(self.space)
         given, own = flags.parse(lambda _: evaluate_config.of_space(self.space), common)
-        if own["run_dir"] or own["overwrite"] or given.split != "test":
+        if own["run_dir"] or own["overwrite"] or own["extend"] or given.split != "test":
             raise UserError(
                 "--exhaustive trains into directories of its own, goes on with what is there and "
-                "scores on the test images; leave --run_dir, --overwrite and --split out"
+                "scores on the test images; leave --run_dir, --overwrite, --extend and --split out"
             )
         workers.check_alone(given, "--exhaustive")
         # Those of the cells that a search on the space finds; evaluate does not know the space.

@@ -76,7 +76,7 @@ def _read(path, common):
         metrics=_metrics(path),
         alphas=run_dir.read_alphas(),
         decisions=_decisions(path),
-        genotype=_genotype(path),
+        genotype=None if config.get("extending") else _genotype(path),
         evaluations=tuple(_evaluations(path)),
         drops=_drops(path),
         has_checkpoints=any(not step for (_, step), _ in run_dir.list_checkpoints()),

@@ -1,6 +1,7 @@
 """The files of a run: written whole or not at all, read without TensorFlow.
 
-config.json · flags.cfg · metrics.jsonl (a line an epoch) · alphas.npz ([epochs, E, K] per cell
+config.json (also what --extend changed, see `lengths`) · flags.cfg · dataset.json (see `same_data`) ·
+environment.json (versions and machine by epoch) · metrics.jsonl (a line an epoch) · alphas.npz ([epochs, E, K] per cell
 type) · hessian/epoch_*.npz · decisions.json (stops and rollbacks) · selections/epoch_*.json
 (architectures that were scored) · checkpoints/*.npz · tensorboard/ · genotype.json · genotype.txt, and
 genotype_last_epoch.* where a method stopped at an earlier one.
@@ -31,7 +32,7 @@ _CHECKPOINT = re.compile(r"epoch_(\d+)_step_(\d+)\.npz")
 # What a training writes: config.json, which tells whose directory it is, is deleted last.
 _FILES = ("genotype.json", "genotype.txt", "genotype_last_epoch.json", "genotype_last_epoch.txt")
 _FILES += ("result.json", "selection.json", "selection.txt", "decisions.json", "metrics.jsonl")
-_FILES += ("alphas.npz", "dataset.json", "flags.cfg", "config.json")
+_FILES += ("alphas.npz", "environment.json", "dataset.json", "flags.cfg", "config.json")
 _FOLDERS = {
     "checkpoints": _CHECKPOINT.pattern,
     "hessian": r"epoch_\d+\.npz",
@@ -133,14 +134,16 @@ class RunDir:
         self.write_text(f"{name}.txt", f"{found}\n")
         self.write_text(f"{name}.json", found.to_json() + "\n")
 
-    def write_description(self, config, data):
+    def write_description(self, config, data, **beside):
         """Writes what tells another process of a run: config.json, flags.cfg, dataset.json.
 
         Args:
             config: the configuration, a dataclass.
             data: what the task records of its data, a dict.
+            beside: config.base.BESIDE; what is empty or false is left out.
         """
-        self.write_json("config.json", dataclasses.asdict(config))
+        beside = {name: value for name, value in beside.items() if value}
+        self.write_json("config.json", dataclasses.asdict(config) | beside)
         self.write_text("flags.cfg", to_flags(config))
         self.write_json("dataset.json", data)
 
@@ -254,6 +257,10 @@ class RunDir:
             if epoch < oldest_needed or step > 0:
                 path.unlink()
 
+    def num_epochs_begun(self):
+        """Epochs of which the newest checkpoint holds at least a step."""
+        return max((epoch + (step > 0) for (epoch, step), _ in self.list_checkpoints()), default=0)
+
     def delete_checkpoints_after(self, num_epochs):
         """Deletes the checkpoints of more than `num_epochs` finished epochs, the newest first."""
         for position, path in self.list_checkpoints():
@@ -313,8 +320,12 @@ class RunDir:
 
     def _trainings(self, kind):
         """[RunDir] of an evaluation's seeds, and this one."""
-        seeds = self.path.glob("seed_*") if kind == "evaluation" else ()
-        return [*(RunDir(p) for p in seeds if re.fullmatch(r"seed_\d+", p.name)), self]
+        return [*(self.seeds().values() if kind == "evaluation" else ()), self]
+
+    def seeds(self):
+        """{seed: RunDir} of the trainings of an evaluation."""
+        matches = [(re.fullmatch(r"seed_(\d+)", p.name), p) for p in self.path.glob("seed_*")]
+        return {int(m[1]): self.folder(path.name) for m, path in matches if m}
 
     def _written(self):
         """The files here that have the name of one that a training writes."""

@@ -7,11 +7,12 @@ import pathlib
 import shlex
 
 from rdarts_tf import registry
-from rdarts_tf.config.base import FREE
+from rdarts_tf.config import base
 from rdarts_tf.config.search import SearchConfig, of_space
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes.genotype import Genotype
 from rdarts_tf.methods.tracker import LAMBDA_MAX
+from rdarts_tf.runs import lengths
 from rdarts_tf.runs.decisions import stop_epoch
 
 # Fields of a configuration that only measure, if the method decides nothing by curvature.
@@ -136,9 +137,11 @@ class Record:
     def settings(self):
         """The fields of its configuration that determine the result, but for the seed."""
         with self._named():
-            complete = dataclasses.asdict(of_space(self.space)()) | self.config
+            complete = dataclasses.asdict(of_space(self.space)()) | base.fields_of(self.config)
+        if history := self.config.get("history"):
+            complete["extended_after"] = lengths.told(history)
         unused = _CURVATURE if self.method == "darts" else ()
-        return {k: v for k, v in complete.items() if k not in (*FREE, *unused, "seed")}
+        return {k: v for k, v in complete.items() if k not in (*base.FREE, *unused, "seed")}
 
     def make_space(self):
         """The spaces.base.Space that was searched.

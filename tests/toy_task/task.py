@@ -13,7 +13,7 @@ class Network(keras.Model):
         self.built = True
 
     def call(self, edge_weights, training=False):
-        return tf.convert_to_tensor(self.w), edge_weights["toy"][0, 0]
+        return tf.convert_to_tensor(self.w), tf.cast(edge_weights["toy"][0, 0], tf.float64)
 
 
 class Search(base.Problem):

@@ -1,6 +1,9 @@
 """What an image data set is, and how the search splits it. No TensorFlow."""
 
 import dataclasses
+import functools
+import hashlib
+import json
 import math
 
 import numpy as np
@@ -80,10 +83,22 @@ class Dataset:
         """(h, w, c)."""
         return self.train.images.shape[1:]
 
+    @functools.cached_property
+    def digest(self):
+        """sha256 over images and labels of both parts, in stored order, and the names of the classes."""
+        found = hashlib.sha256(json.dumps(list(self.class_names)).encode())
+        for split in (self.train, self.test):
+            for array in (split.images, split.labels):
+                found.update(f"{array.dtype} {array.shape}".encode())
+                found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
+
     def record(self):
-        """What later stages need to feed a network: names and normalisation, ready for JSON."""
+        """What later stages need to feed a network, and to tell other data, ready for JSON."""
         return {
             "name": self.name,
+            "digest": self.digest,
+            "num_examples": {"training images": len(self.train), "test images": len(self.test)},
             "class_names": list(self.class_names),
             "image_shape": list(self.image_shape),
             "mean": list(self.mean),
