@@ -26,7 +26,9 @@ from rdarts_tf.config.evaluate import folder_name
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.runs import lengths, placing, same_data
-from rdarts_tf.runs.run_dir import RunDir, load_npz, write_files
+from rdarts_tf.runs.files import load_npz
+from rdarts_tf.runs.placing import write_files
+from rdarts_tf.runs.run_dir import RunDir
 
 
 def main(config, paths):

@@ -15,7 +15,8 @@ from rdarts_tf.config import flags
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
 from rdarts_tf.runs import placing
-from rdarts_tf.runs.run_dir import RunDir, write_files
+from rdarts_tf.runs.placing import write_files
+from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.same_data import check_same_data
 
 _DRAWINGS = ("png", "svg", "dot")

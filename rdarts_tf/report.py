@@ -20,7 +20,7 @@ from rdarts_tf.config.search import SearchConfig, of_space
 from rdarts_tf.errors import UserError
 from rdarts_tf.reporting import errors, page, tables
 from rdarts_tf.runs import record_reading
-from rdarts_tf.runs.run_dir import write_files
+from rdarts_tf.runs.placing import write_files
 
 TITLE = "Report of architecture searches"
 

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from rdarts_tf.engine import distribution
+from rdarts_tf.runs.files import RunDirError
 from rdarts_tf.runs.progress import Progress
-from rdarts_tf.runs.run_dir import RunDirError
 
 _BLOCK_SECONDS = 2.0  # a signal is heeded and the progress line renewed about this often
 SHARED = "give all workers the same --run_dir on a file system that they share"

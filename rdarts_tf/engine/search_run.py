@@ -7,9 +7,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf import registry
 from rdarts_tf.config import base
-from rdarts_tf.engine import curvature, distribution, environment, search_steps, summaries
+from rdarts_tf.engine import (
+    curvature,
+    distribution,
+    environment,
+    problems,
+    search_steps,
+    summaries,
+)
 from rdarts_tf.engine.epochs import EpochRun
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
@@ -38,7 +44,8 @@ class SearchRun(EpochRun):
         distribution.configure_runtime()
         strategy = distribution.make_strategy(config.strategy)
         distribution.check_same(strategy, base.SAME_FLAGS, digest=base.digest(config))
-        self.data, self.problem = make_problem(config, config.load_dataset(run_dir.path))
+        self.data = config.load_dataset(run_dir.path)
+        self.problem = problems.of_search(config, self.data)
         self.num_steps = self.problem.num_steps
         self._check_steps()
         keras.utils.set_random_seed(config.seed)
@@ -285,22 +292,3 @@ class SearchRun(EpochRun):
         self.run_dir.write_genotype(found)
         self._describe(extending=False)
         return found
-
-
-def make_problem(config, data=None):
-    """(data, tasks.base.Problem) of a search.
-
-    Args:
-        data: loaded before, or None.
-    Raises:
-        UserError: the data are not to be had, or do not fit.
-    """
-    data = config.load_dataset() if data is None else data
-    task = registry.load_task(config.TASK, "task")
-    problem = task.Search(config.make_method().strongest(config), data)
-    if config.hessian_batches > problem.num_steps:
-        raise UserError(
-            f"--hessian_batches={config.hessian_batches} but an epoch has {problem.num_steps} steps; "
-            "take as many at most"
-        )
-    return data, problem

@@ -8,7 +8,7 @@ import textwrap
 from rdarts_tf import registry
 from rdarts_tf.config import base
 from rdarts_tf.config import search as search_config
-from rdarts_tf.engine import distribution, search_run, summaries
+from rdarts_tf.engine import distribution, problems, summaries
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import tracker
@@ -37,7 +37,7 @@ class SelectionRun:
         self.score = registry.load_task(config.TASK, "options").SCORE.name
         self.data = config.load_dataset(run_dir.path)
         for search in self.searches.values():
-            search_run.make_problem(search, self.data)
+            problems.of_search(search, self.data)
         for name in self.searches:
             RunDir(self._folder(name)).check_ours("search")
 

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 
 from rdarts_tf.errors import UserError
+from rdarts_tf.runs import files
 
 _EXPORTED = re.compile(
     r"(saved_model|fingerprint)\.pb|variables/variables\.(index|data-\d+-of-\d+)|"
@@ -30,6 +31,28 @@ def check_free(folder, names):
     for path in (folder / name for name in names):
         if os.path.lexists(path):
             raise UserError(f"{path} exists; choose another --out, or replace it with --overwrite")
+
+
+def write_files(folder, contents, *, replace):
+    """Writes {name: bytes} into a folder that is made where it is missing, and prints the paths.
+
+    Args:
+        replace: files that are there.
+    Raises:
+        UserError: it cannot be written, or a file is there.
+    """
+    folder = pathlib.Path(folder)
+    if not replace:
+        check_free(folder, contents)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            files.write(folder / name, lambda file, content=content: file.write(content))
+            print(folder / name)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}; choose another --out"
+        ) from error
 
 
 def is_export(path):

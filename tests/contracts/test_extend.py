@@ -15,7 +15,8 @@ from rdarts_tf.errors import UserError
 from rdarts_tf.optimizers import cosine
 from rdarts_tf.runs import extension, lengths
 from rdarts_tf.runs.decisions import Decisions
-from rdarts_tf.runs.run_dir import RunDir, load_npz
+from rdarts_tf.runs.files import load_npz
+from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.tasks import base
 from tests import in_process
 from tests.toy_task import task

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from rdarts_tf import search
 from rdarts_tf.engine import epochs
-from rdarts_tf.runs.run_dir import load_npz
+from rdarts_tf.runs.files import load_npz
 from rdarts_tf.tasks import base
 from tests import in_process
 from tests.toy_task import A, B, task

@@ -14,7 +14,7 @@ import pytest
 from rdarts_tf import search, sweep
 from rdarts_tf.config import workers
 from rdarts_tf.config.base import ConfigError
-from rdarts_tf.runs.run_dir import load_npz
+from rdarts_tf.runs.files import load_npz
 from tests import in_process
 from tests.toy_task import A, B
 

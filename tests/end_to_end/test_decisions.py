@@ -19,7 +19,8 @@ from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.layers import primitives
 from rdarts_tf.optimizers import cosine
-from rdarts_tf.runs.run_dir import RunDir, load_npz
+from rdarts_tf.runs.files import load_npz
+from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.spaces.base import uniform
 from rdarts_tf.tasks.image_classification.options import SearchConfig
 

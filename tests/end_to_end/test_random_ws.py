@@ -17,7 +17,8 @@ from rdarts_tf.engine import epochs, path_search, search_steps
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import random_ws
-from rdarts_tf.runs.run_dir import RunDir, load_npz
+from rdarts_tf.runs.files import load_npz
+from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.tasks.image_classification.options import SearchConfig
 from tests import in_process, stubbed_search
 

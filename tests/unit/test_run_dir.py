@@ -12,7 +12,8 @@ from rdarts_tf.datasets import digits
 from rdarts_tf.engine import weight_steps
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import run_dir
-from rdarts_tf.runs.run_dir import RunDir, RunDirError, save_npz
+from rdarts_tf.runs.files import RunDirError, save_npz
+from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.tasks.image_classification import task
 from rdarts_tf.tasks.image_classification.options import SearchConfig
 
