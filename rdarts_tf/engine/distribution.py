@@ -232,6 +232,6 @@ def fold_in_replica(key):
 
 def _all_reduce(op, tensors):
     replica = tf.distribute.get_replica_context()
-    if replica.num_replicas_in_sync == 1:
+    if replica.num_replicas_in_sync == 1 or not tensors:
         return tensors
     return replica.all_reduce(op, list(tensors))
