@@ -7,10 +7,10 @@ import types
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import analyze, evaluate, export, search, sweep
+from rdarts_tf import analyze, evaluate, export, registry, search, sweep
 from rdarts_tf.config import search as search_config
 from rdarts_tf.config.analyze import AnalyzeConfig
-from rdarts_tf.engine import epochs, evaluation_steps, search_run, summaries
+from rdarts_tf.engine import epochs, evaluation_steps, search_run, search_steps, summaries
 from rdarts_tf.errors import UserError
 from rdarts_tf.optimizers import cosine
 from rdarts_tf.runs import extension, lengths
@@ -264,22 +264,28 @@ def test_darts_ada_goes_back_from_a_new_epoch(run):
     assert rates(run_dir) == pytest.approx(expected)
 
 
-def test_random_ws_trains_and_selects_to_the_new_end(run, monkeypatch):
-    def batches(self, config, epoch, number=0, *, first_step=0):
-        return tf.data.Dataset.from_tensors((tf.zeros([3], tf.float64),)).repeat(20 - first_step)
+def test_random_ws_trains_and_selects_to_the_new_end(monkeypatch, capsys, tmp_path):
+    def search_block(self, iterator, first, last, epoch, rates):
+        return last, tf.constant(0.5)
 
-    monkeypatch.setattr(task.Search, "train_epoch", batches, raising=False)
-    monkeypatch.setattr(task.Search, "sample_epoch", batches)
-    method = "--method=random_ws(n_samples=2, score_batches=1, top=1)"
-    run_dir = run("--epochs=2", method)
-    run("--epochs=3", "--extend", method)
+    monkeypatch.setattr(search_steps.PathSearch, "search_block", search_block)
+    monkeypatch.setattr(search_steps.PathSearch, "validate_block", lambda *args: None)
+    flags = ("--space=s5", "--dataset=digits", "--layers=1", "--init_channels=2")
+    flags += ("--batch_size=256", "--method=random_ws(n_samples=3, score_batches=1, top=1)")
+    flags += (f"--run_dir={tmp_path / 'run'}",)
+    for longer in (("--epochs=2",), ("--epochs=3", "--extend")):
+        code, _, err = in_process.run(monkeypatch, capsys, search, *flags, *longer)
+        assert code == 0, err
+    run_dir = RunDir(tmp_path / "run")
     rows = run_dir.read_metrics()
     assert [bool(row["genotype"]) for row in rows] == [False, True, True]
     assert rows[-1]["genotype"] == (run_dir.path / "genotype.txt").read_text().strip()
-    assert len(list(run_dir.selections.iterdir())) == 2
+    in_force = [cosine(e, n, 0.025, 0.001) for e, n in enumerate((2, 2, 3))]
+    assert rates(run_dir) == pytest.approx(in_force)
 
 
-def test_old_checkpoints_are_analysed_with_their_rates(runs):
+def test_old_checkpoints_are_analysed_with_their_rates(runs, monkeypatch):
+    monkeypatch.setattr(registry, "_TRUSTED", {"tests.toy_task"})
     run_dir = RunDir(runs / "long")
     found = [
         (epoch, run.problem.rates(run.decisions.in_force(epoch), epoch)["learning_rate"])
