@@ -44,6 +44,7 @@ ELSEWHERE = {
     "select_channels": "end_to_end/test_selection.py",
     "select_epochs": "end_to_end/test_selection.py",
     "select_layers": "end_to_end/test_selection.py",
+    "extend": "contracts/test_extend.py",
 }
 METHOD = """
 import dataclasses
@@ -180,7 +181,7 @@ def test_flag_has_an_effect(seen, name):
     assert CHECKS[name](seen)
 
 
-NAMES = [*SearchConfig.__dataclass_fields__, "overwrite", "plugin"]
+NAMES = [*SearchConfig.__dataclass_fields__, "overwrite", "plugin", "extend"]
 
 
 @pytest.mark.parametrize("name", NAMES)
