@@ -151,7 +151,8 @@ def test_a_data_set_with_other_classes_than_recorded_is_refused(finished, tmp_pa
     path = run_dir / "evaluate/digits/dataset.json"
     record = json.loads(path.read_text())
     record["class_names"] = record["class_names"][:7]
+    del record["digest"]  # as an earlier version left it
     path.write_text(json.dumps(record))
     result = evaluate(run_dir, "--seeds=3")
     assert result.returncode == 2
-    assert "10 classes now" in result.stderr and "knows 7" in result.stderr
+    assert "10 classes now, the run had 7" in result.stderr
