@@ -24,7 +24,7 @@ from rdarts_tf.config import search as search_config
 from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.config.evaluate import folder_name
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype
+from rdarts_tf.genotypes import rule
 from rdarts_tf.runs import lengths, placing, same_data
 from rdarts_tf.runs.files import load_npz
 from rdarts_tf.runs.placing import write_files
@@ -205,7 +205,7 @@ def _regret_table(config, settings):
         )
     space, dataset = pairs[0]
     found = search_config.of_record(settings[0]).make_space()
-    genotype.check_keeps_all_edges(found)
+    rule.check_keeps_all_edges(found)
     path = config.table or regret.SHIPPED / f"{folder_name(f'{space}_{dataset}')}.csv"
     if not config.table and not path.exists():
         raise UserError(

@@ -19,7 +19,7 @@ from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import search as search_config
 from rdarts_tf.config import sweep as sweep_config
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype
+from rdarts_tf.genotypes import rule
 from rdarts_tf.runs import executor, extension
 from rdarts_tf.runs.exhaustive import Exhaustive
 from rdarts_tf.runs.run_dir import RunDir
@@ -91,7 +91,7 @@ def _checked_evaluation(config, searched):
         raise UserError("--evaluate retrains what is found; leave --genotype and --run_dir out")
     dataset = given.dataset or searched.dataset
     own_dataset = () if given.dataset else (f"--dataset={dataset}",)  # of a record not trusted
-    some = genotype.derive(space, {t: np.zeros(c.alpha_shape) for t, c in space.cells.items()})
+    some = rule.derive(space, {t: np.zeros(c.alpha_shape) for t, c in space.cells.items()})
     given = dataclasses.replace(given, genotype=str(some), dataset=dataset)
     evaluate_config.resolve(given, None)
     return [*arguments, *own_dataset, *base.argv(searched.plugin_flags())]

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from rdarts_tf import bilevel, hessian, optimizers
-from rdarts_tf.genotypes import genotype
+from rdarts_tf.genotypes import rule
 from tests import parity_tools as tools
 from tests.parity_supernet import TYPES, moving_averages
 
@@ -268,7 +268,7 @@ def _adam(meta, alpha, m, v, g, *, step):
 
 def _derived(f, *alpha):
     edge_weights = {t: tf.nn.softmax(a).numpy() for t, a in zip(TYPES, alpha, strict=True)}
-    return str(genotype.derive(f.net.space, edge_weights))
+    return str(rule.derive(f.net.space, edge_weights))
 
 
 def _value_and_gradients(loss, w, alpha):

@@ -15,6 +15,7 @@ from scipy import special
 from rdarts_tf.analysis import csv_table
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype as genotypes
+from rdarts_tf.genotypes import rule
 
 SHIPPED = pathlib.Path(__file__).parent / "tables"
 
@@ -55,7 +56,7 @@ class Table:
 
     def test_error(self, genotype):
         """The test error of a Genotype of the space."""
-        return self.trained[key(genotypes.choice_of(self.space, genotype))].test_error
+        return self.trained[key(rule.choice_of(self.space, genotype))].test_error
 
     def regret(self, genotype):
         """Its test error - the smallest one of the table."""
@@ -170,7 +171,7 @@ def genotypes_of_run(space, rows, alphas):
             found.append(None)
         else:
             weights = {t: special.softmax(a[index], axis=-1) for t, a in alphas.items()}
-            found.append(genotypes.derive(space, weights))
+            found.append(rule.derive(space, weights))
     return found
 
 

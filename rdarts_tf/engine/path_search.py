@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from rdarts_tf.engine import distribution, epochs, search_run, search_steps
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype
+from rdarts_tf.genotypes import genotype, rule
 from rdarts_tf.runs.run_dir import selection_file
 
 _TRAIN, _VALIDATE, _SELECT = range(3)  # streams of sampled architectures
@@ -40,7 +40,7 @@ class PathSearchRun(search_run.SearchRun):
 
     def genotype(self):
         """The architecture that the last finished epoch selected."""
-        return genotype.parse(self.run_dir.read_metrics()[-1]["genotype"])
+        return genotype.parse(self.run_dir.read_metrics()[-1]["genotype"], self.space)
 
     def _run_epoch(self):
         self.num_steps = min(self.epoch_steps, self.total_steps - self.epoch * self.epoch_steps)
@@ -82,7 +82,7 @@ class PathSearchRun(search_run.SearchRun):
         self._score_sample(paths, record)
         self._score_top(paths, record)
         best = max(record["top"], key=lambda entry: self._goodness(entry))  # the first of equals
-        return genotype.parse(best["genotype"])
+        return genotype.parse(best["genotype"], self.space)
 
     @property
     def _metric(self):
@@ -116,7 +116,7 @@ class PathSearchRun(search_run.SearchRun):
                 self.trainer.reset("score")
                 self.trainer.validate_block(iterator, *steps, epoch)
                 score = self.trainer.metrics()[self._metric.name]
-                found = genotype.of_path(self.space, {t: p[index] for t, p in paths.items()})
+                found = rule.of_path(self.space, {t: p[index] for t, p in paths.items()})
                 scored.append({"genotype": str(found), "score": score})
             self.run_dir.save_selection(self.epoch, record)
 

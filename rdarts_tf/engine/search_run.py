@@ -18,7 +18,7 @@ from rdarts_tf.engine import (
 )
 from rdarts_tf.engine.epochs import EpochRun
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype
+from rdarts_tf.genotypes import rule
 from rdarts_tf.methods import tracker
 from rdarts_tf.runs import same_data
 from rdarts_tf.runs.decisions import Decisions
@@ -102,7 +102,7 @@ class SearchRun(EpochRun):
 
     def genotype(self):
         """The architecture that would be returned after the last finished epoch."""
-        return genotype.derive(self.space, self.edge_weights())
+        return rule.derive(self.space, self.edge_weights())
 
     def measure_curvature(self, epoch):
         """curvature.Measured at the present weights, on the last validation batches of `epoch`.
@@ -288,7 +288,7 @@ class SearchRun(EpochRun):
             self.run_dir.write_genotype(found, "genotype_last_epoch")
             alphas = self.run_dir.read_alphas()
             edge_weights = {t: tf.nn.softmax(a[stop_epoch]).numpy() for t, a in alphas.items()}
-            found = genotype.derive(self.space, edge_weights)
+            found = rule.derive(self.space, edge_weights)
         self.run_dir.write_genotype(found)
         self._describe(extending=False)
         return found

@@ -125,7 +125,7 @@ class SelectionRun:
         """Writes the table and, last, the genotype of the winner, which tells that the run is over."""
         score = f"validation_{self.score}"
         winner = self.config.make_method().select(rows, score)
-        found = genotype.parse(winner["genotype"])
+        found = genotype.parse(winner["genotype"], self.config.make_space())
         self.run_dir.write_json("selection.json", {"winner": winner["name"], "runs": rows})
         text = _text(rows, winner, score)
         self.run_dir.write_text("selection.txt", text)

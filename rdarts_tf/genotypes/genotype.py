@@ -1,10 +1,8 @@
-"""Found cells: the discretisation rule, the DARTS text form and JSON. No TensorFlow."""
+"""Found cells: the DARTS text form and JSON. No TensorFlow."""
 
 import ast
 import dataclasses
 import json
-
-import numpy as np
 
 from rdarts_tf.errors import UserError
 
@@ -77,134 +75,29 @@ def _layout(cell_type, num_pairs):
     return inputs, (first,) + (further,) * nodes
 
 
-def _of_space(space, cells):
+def of_space(space, cells):
     """The Genotype of cells {cell type: pairs} of a space."""
+    concat = {t: cell.node_states for t, cell in space.cells.items()}
+    return Genotype(cells, concat, _layouts(space))
+
+
+def _layouts(space):
+    """`Genotype.layouts` of a space: of cells that are not laid out as their type says."""
     layouts = {}
     for t, cell in space.cells.items():
         inputs, first, further = _LAYOUTS.get(t, _LAYOUT)
         if (cell.num_inputs, cell.kept) != (inputs, (first,) + (further,) * (cell.num_nodes - 1)):
             layouts[t] = cell.num_inputs, cell.kept
-    return Genotype(cells, {t: cell.node_states for t, cell in space.cells.items()}, layouts)
+    return layouts
 
 
-def derive(space, edge_weights):
-    """The genotype of a relaxed architecture (Liu et al. 2019, sec. 2.4; the authors' code).
-
-    Each node keeps its edges with the largest weight of any primitive but `none` (two in image cells)
-    and on each its strongest primitive but `none`; ties go to the lower state and the first primitive.
-    `noise` is not excluded. Strongest edge first.
-
-    Args:
-        space: spaces.base.Space.
-        edge_weights: {cell type: [num_edges, num_ops]}, softmax over all primitives, `none`
-        included.
-    Returns:
-        Genotype.
-    Raises:
-        ValueError: the weights are not finite, or have another shape than the space.
-    Differs from: the authors look `none` up by the state within the node instead of by the edge,
-        which is the same for their spaces.
-    """
-    cells = {}
-    for cell_type, cell in space.cells.items():
-        weights = np.asarray(edge_weights[cell_type])
-        if weights.shape != cell.alpha_shape:
-            raise ValueError(
-                f"edge weights of cell {cell_type!r} have shape {weights.shape}, "
-                f"space {space.name!r} needs {cell.alpha_shape}"
-            )
-        if not np.all(np.isfinite(weights)):
-            raise ValueError(f"edge weights of cell {cell_type!r} are not finite")
-        cells[cell_type] = tuple(
-            pair for node in range(cell.num_nodes) for pair in _strongest(cell, weights, node)
-        )
-    return _of_space(space, cells)
-
-
-def _strongest(cell, weights, node):
-    """The (primitive, state) pairs of the strongest edges into `node`."""
-    candidates = []
-    for edge, (target, state) in enumerate(cell.edges):
-        if target == node:
-            names = cell.primitives[edge]
-            allowed = [k for k, name in enumerate(names) if name != "none"]
-            best = max(allowed, key=lambda k: weights[edge, k])  # noqa: B023 - first of equals
-            candidates.append((weights[edge, best], names[best], state))
-    candidates.sort(key=lambda candidate: -candidate[0])  # stable: equal edges keep their order
-    return [(name, state) for _, name, state in candidates[: cell.kept[node]]]
-
-
-def of_choice(space, choice):
-    """The genotype with one given primitive on every edge.
-
-    Args:
-        space: spaces.base.Space whose nodes keep all their edges, such as `s5`.
-        choice: {cell type: one primitive per edge}, as `space.architectures()` yields it.
-    Returns:
-        Genotype; the pairs of a node in the order of their states.
-    Raises:
-        UserError: the nodes of the space have more edges than they keep.
-    """
-    check_keeps_all_edges(space)
-    states = {t: [state for _, state in space.cell(t).edges] for t in choice}
-    cells = {t: tuple(zip(names, states[t], strict=True)) for t, names in choice.items()}
-    return _of_space(space, cells)
-
-
-def choice_of(space, genotype):
-    """The inverse of `of_choice`; a genotype may give the pairs of a node in any order.
-
-    Raises:
-        UserError: the nodes of the space have more edges than they keep.
-        GenotypeError: the genotype is not of this space.
-    """
-    check_keeps_all_edges(space)
-    ordered = {
-        t: tuple(sorted(pairs, key=lambda pair: pair[1])) for t, pairs in genotype.cells.items()
-    }
-    choice = {t: tuple(name for name, _ in pairs) for t, pairs in ordered.items()}
-    offered = choice.keys() == space.primitives.keys() and all(
-        len(choice[t]) == len(by_edge) and all(map(tuple.__contains__, by_edge, choice[t]))
-        for t, by_edge in space.primitives.items()
-    )
-    if not offered or of_choice(space, choice) != Genotype(ordered, genotype.concat):
-        raise GenotypeError(f"space {space.name!r} has no architecture {genotype}")
-    return {t: choice[t] for t in space.cell_types}
-
-
-def check_keeps_all_edges(space):
-    """Raises UserError unless every choice of one primitive per edge is an architecture."""
-    if not all(cell.keeps_all_edges for cell in space.cells.values()):
-        raise UserError(
-            f"the nodes of space {space.name!r} keep some of their edges only, so its architectures "
-            "are no choices of one primitive per edge; take a space with one node, such as s5"
-        )
-
-
-def of_path(space, path):
-    """The genotype of one sampled architecture; `none` and `noise` stay.
-
-    Args:
-        space: spaces.base.Space.
-        path: {cell type: [num_edges, num_ops]}, 1 for each operation that is there, else 0.
-    Returns:
-        Genotype; the pairs of a node in order of state.
-    """
-    cells = {
-        t: tuple(
-            (cell.primitives[edge][k], cell.edges[edge][1])
-            for edge, k in np.argwhere(path[t]).tolist()
-        )
-        for t, cell in space.cells.items()
-    }
-    return _of_space(space, cells)
-
-
-def parse(text):
+def parse(text, space=None):
     """Reads the DARTS text form or JSON; nothing is evaluated.
 
     Both forms of the concatenation, `range(2, 6)` and `[2, 3, 4, 5]`, are accepted.
 
+    Args:
+        space: spaces.base.Space that it is of, which tells how pairs form nodes; None: the cell types do.
     Raises:
         GenotypeError: `text` is neither, has other fields, or a state is no integer or does not exist
             yet where it is used.
@@ -223,6 +116,8 @@ def parse(text):
         raise GenotypeError(f"cannot read a genotype from {shown!r}: {error}") from error
     if not genotype.cells:
         raise GenotypeError(f"no cell in the genotype {text.strip()[:60]!r}")
+    if space is not None:
+        genotype = dataclasses.replace(genotype, layouts=_layouts(space))
     for cell_type in genotype.cells:
         _check_states(genotype, cell_type)
     return genotype

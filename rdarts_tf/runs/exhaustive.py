@@ -9,7 +9,7 @@ from rdarts_tf.config import base, flags, workers
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config.search import SearchConfig
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype
+from rdarts_tf.genotypes import rule
 from rdarts_tf.runs import executor
 from rdarts_tf.runs.run_dir import RunDir
 
@@ -29,7 +29,7 @@ class Exhaustive:
 
     def __init__(self, space, dataset, *, seeds, out, common):
         self.space = SearchConfig(space=space).make_space()
-        genotype.check_keeps_all_edges(self.space)
+        rule.check_keeps_all_edges(self.space)
         given, own = flags.parse(lambda _: evaluate_config.of_space(self.space), common)
         if own["run_dir"] or own["overwrite"] or own["extend"] or given.split != "test":
             raise UserError(
@@ -66,7 +66,7 @@ class Exhaustive:
         return min(found.items(), key=lambda pair: pair[1].test_error)
 
     def _task(self, name):
-        text = str(genotype.of_choice(self.space, self.choices[name]))
+        text = str(rule.of_choice(self.space, self.choices[name]))
         own = self.changes | {"genotype": text, "run_dir": self.folder / name}
         command = ("-m", "rdarts_tf.evaluate", *self.common, *base.argv(own))
         return executor.Task(name, (command,), self.folder / name)
@@ -83,7 +83,7 @@ class Exhaustive:
 
     def _evaluation(self, name):
         """(RunDir of the evaluation of an architecture, its resolved configuration)."""
-        text = str(genotype.of_choice(self.space, self.choices[name]))
+        text = str(rule.of_choice(self.space, self.choices[name]))
         config = dataclasses.replace(self.given, genotype=text)
         resolved = evaluate_config.resolve(config, None)
         return RunDir(self.folder / name / "evaluate" / resolved.name), resolved

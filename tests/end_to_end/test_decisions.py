@@ -16,7 +16,7 @@ from rdarts_tf.config import search as config_lib
 from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.engine import search_run, summaries
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype
+from rdarts_tf.genotypes import genotype, rule
 from rdarts_tf.layers import primitives
 from rdarts_tf.optimizers import cosine
 from rdarts_tf.runs.files import load_npz
@@ -76,7 +76,7 @@ def assert_same_run(first, second):
 def at_epoch(path, epoch, space):
     alphas = load_npz(path / "alphas.npz")
     edge_weights = {t: tf.nn.softmax(a[epoch]).numpy() for t, a in alphas.items()}
-    return genotype.derive(space, edge_weights)
+    return rule.derive(space, edge_weights)
 
 
 @pytest.fixture(scope="module")

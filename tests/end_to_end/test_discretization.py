@@ -12,7 +12,7 @@ import tensorflow as tf
 from rdarts_tf.datasets import digits
 from rdarts_tf.engine import search_run
 from rdarts_tf.engine.discretization import discrete_weights, score
-from rdarts_tf.genotypes.genotype import derive
+from rdarts_tf.genotypes.rule import derive
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.spaces.base import uniform
 from rdarts_tf.tasks.image_classification import task

@@ -15,7 +15,7 @@ from rdarts_tf.config import search as config_lib
 from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.engine import epochs, path_search, search_steps
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype
+from rdarts_tf.genotypes import genotype, rule
 from rdarts_tf.methods import random_ws
 from rdarts_tf.runs.files import load_npz
 from rdarts_tf.runs.run_dir import RunDir
@@ -126,7 +126,7 @@ def test_scores_are_those_of_the_architecture_on_its_own_batches(finished):
             count += len(labels)
         found = record["scored"][index]
         assert found["score"] == pytest.approx(correct / count, abs=1e-6)
-        assert found["genotype"] == str(genotype.of_path(run.space, path))
+        assert found["genotype"] == str(rule.of_path(run.space, path))
 
 
 def test_every_step_has_its_own_architecture_and_a_resumed_epoch_the_same(finished):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from rdarts_tf import registry
-from rdarts_tf.genotypes.genotype import Genotype, GenotypeError, check_primitives, derive, parse
+from rdarts_tf.genotypes.genotype import Genotype, GenotypeError, check_primitives, parse
+from rdarts_tf.genotypes.rule import derive
 from rdarts_tf.layers.primitives import PRIMITIVES
-from rdarts_tf.spaces.base import uniform
+from rdarts_tf.spaces.base import CellSpace, Space, uniform
 
 SEP, SKIP, POOL = "sep_conv_3x3", "skip_connect", "max_pool_3x3"
 SMALL = Genotype(
@@ -204,3 +205,17 @@ def test_unknown_primitive_is_named():
     genotype = parse(TEXT.replace(POOL, "mox_pool"))
     with pytest.raises(GenotypeError, match="unknown primitive 'mox_pool' in cell 'reduce'.*none"):
         check_primitives(genotype, PRIMITIVES)
+
+
+def test_cells_of_any_layout_are_read_back_with_their_space():
+    """One kept edge a node, three inputs; an upsampling cell's first node keeps four."""
+    thin = CellSpace((("none", SKIP, SEP),) * 7, num_nodes=2, num_inputs=3, kept_edges=1)
+    up = CellSpace((("none", SKIP),) * 15, num_nodes=3, num_inputs=4, kept_edges=(4, 2, 2))
+    space = Space("mixed", {"thin": thin, "upsample": up})
+    weights = {t: np.full(cell.alpha_shape, 0.3) for t, cell in space.cells.items()}
+    found = derive(space, weights)
+    assert found.layout("thin") == (3, (1, 1)) and found.targets("thin") == [0, 1]
+    assert found.targets("upsample") == [0] * 4 + [1] * 2 + [2] * 2
+    assert parse(str(found), space) == parse(found.to_json()) == found
+    with pytest.raises(GenotypeError, match="thin"):  # its type says two edges a node
+        parse(str(found).replace("upsample", "other"))

@@ -9,7 +9,7 @@ import scipy.stats
 from rdarts_tf import registry
 from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype
+from rdarts_tf.genotypes import genotype, rule
 from rdarts_tf.methods import base, random_ws
 from rdarts_tf.tasks.image_classification.options import SearchConfig
 
@@ -89,7 +89,7 @@ def test_the_genotype_of_a_path_keeps_none_and_lists_states_in_order():
     space = space_of("darts").with_nodes(2)
     path = np.zeros((5, 8))
     path[[0, 1, 2, 4], [0, 4, 3, 1]] = 1  # none<-0, sep3<-1 | skip<-0, max<-2
-    found = genotype.of_path(space, {"normal": path, "reduce": path})
+    found = rule.of_path(space, {"normal": path, "reduce": path})
     cell = "[('none', 0), ('sep_conv_3x3', 1), ('skip_connect', 0), ('max_pool_3x3', 2)]"
     assert str(found) == (
         f"Genotype(normal={cell}, normal_concat=range(2, 4), reduce={cell}, "
