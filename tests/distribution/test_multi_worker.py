@@ -16,7 +16,6 @@ from rdarts_tf.config import workers
 from rdarts_tf.config.base import ConfigError
 from rdarts_tf.runs.files import load_npz
 from tests import in_process
-from tests.toy_task import A, B
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FLAGS = ("--space=tests.toy_task", "--dataset=tests.toy_task", "--learning_rate=1")
@@ -43,7 +42,6 @@ search.run()
 
 # The strategy comes first in its process; the reference is the default one, of the chief alone.
 STEPS = """
-import sys
 import numpy as np
 import tensorflow as tf
 import keras
@@ -52,7 +50,7 @@ from rdarts_tf.engine import distribution, search_steps
 from rdarts_tf.spaces.base import uniform
 from rdarts_tf.tasks.image_classification import data, options, task
 
-space = uniform("tiny", ("sep_conv_3x3", "skip_connect"), num_nodes=1)
+space = uniform("tiny", ("avg_pool_3x3", "skip_connect"), num_nodes=1)
 options.SearchConfig.make_space = lambda self: space
 distribution.configure_runtime()
 strategies = [distribution.make_strategy("multi_worker")]
@@ -63,7 +61,7 @@ split = data.Split(rng.integers(256, size=(46, 8, 8, 2)).astype(np.uint8),
                    np.arange(46, dtype=np.int32) % 5)
 images = data.Dataset("random", split, split, tuple("abcde"), np.zeros(2) + 0.5, np.ones(2) / 4)
 config = options.SearchConfig(batch_size=8, layers=1, init_channels=2, cutout="false",
-                              sync_batch_norm=True, alpha_step=sys.argv[1])
+                              sync_batch_norm=True)
 found = []
 for strategy in strategies:
     problem = task.Search(config, images)
@@ -153,12 +151,11 @@ def whole(tmp_path_factory):
     return folder, ended(searched(folder, [folder / "run"] * 2))
 
 
-@pytest.mark.parametrize("alpha_step", ["exact"])
-def test_three_steps_of_two_workers_equal_one_device(tmp_path, alpha_step):
-    results = ended(start(STEPS, [(alpha_step,)] * 2, tmp_path))
+def test_three_exact_steps_of_two_workers_equal_one_device(tmp_path):
+    results = ended(start(STEPS, [()] * 2, tmp_path))
     assert [code for code, *_ in results] == [0, 0], results
     errors = [float(line.split()[-1]) for line in results[0][1].splitlines()]
-    assert len(errors) > 20
+    assert len(errors) > 10
     assert max(errors) <= 1e-6, results[0][1]
 
 
@@ -171,8 +168,6 @@ def test_the_chief_alone_writes_and_speaks(whole):
     assert len(list((folder / "run/tensorboard").iterdir())) == 1  # events of one process
     rows = (folder / "run/metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["epoch"] for row in rows] == list(range(5))
-    alpha = load_npz(folder / "run/alphas.npz")["toy"][-1, 0]
-    assert 1 / (1 + np.exp(alpha[1] - alpha[0])) == pytest.approx((A + B) / 2, rel=0.05)
 
 
 def test_after_a_loss_and_a_signal_the_bits_are_those_of_an_uninterrupted_run(whole, tmp_path):
