@@ -5,10 +5,8 @@ the same decisions and calls the same functions of this file in the same order.
 """
 
 import contextlib
-import os
+import faulthandler
 import signal
-import sys
-import threading
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +15,7 @@ from tensorflow.python.eager import context
 
 from rdarts_tf.config import workers
 from rdarts_tf.errors import UserError
+from rdarts_tf.runs import rendezvous
 
 _START_SECONDS = 120.0  # workers wait so long for each other
 _HEARTBEAT_SECONDS = 30.0  # a worker that is silent for so long is lost
@@ -86,35 +85,13 @@ def _join():
         heartbeat_timeout_in_ms=int(1000 * _HEARTBEAT_SECONDS),
         coordinated_jobs=jobs,
     )
-    missing = (
-        f"not all of {', '.join(me.addresses)} answer; start the same command on each of them within "
-        f"{_START_SECONDS:.0f} s, and see that TF_CONFIG and the ports are right"
-    )
-    try:
-        with _time_limit(missing):
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
-            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # TensorFlow took it
-            gather(strategy, [0])
-            return strategy
-    except tf.errors.OpError as error:
-        raise UserError(f"{missing} ({_first_line(error)})") from error
-
-
-@contextlib.contextmanager
-def _time_limit(message):
-    """Ends the process where TensorFlow waits without end, deaf to signals."""
-
-    def end():
-        print(f"error: {message}", file=sys.stderr, flush=True)
-        os._exit(2)
-
-    timer = threading.Timer(_START_SECONDS, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    rendezvous.meet(me, seconds=_START_SECONDS)
+    faulthandler.dump_traceback_later(_START_SECONDS, exit=True)  # should a worker end right now
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    gather(strategy, [0])
+    faulthandler.cancel_dump_traceback_later()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # TensorFlow took it
+    return strategy
 
 
 @contextlib.contextmanager
