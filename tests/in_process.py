@@ -17,8 +17,10 @@ def run(monkeypatch, capsys, command, *arguments):
     monkeypatch.setattr(registry, "_TRUSTED", set())
     monkeypatch.setattr(registry, "_DISTRUSTED", set())
     monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_:
-        command.run()
-    for flag in list(flags.FLAGS.flags_by_module_dict().get(flags_lib.__name__, ())):
-        delattr(flags.FLAGS, flag.name)  # a process defines them once
+    try:
+        with pytest.raises(SystemExit) as exit_:
+            command.run()
+    finally:
+        for flag in list(flags.FLAGS.flags_by_module_dict().get(flags_lib.__name__, ())):
+            delattr(flags.FLAGS, flag.name)  # a process defines them once
     return exit_.value.code, *capsys.readouterr()

@@ -10,20 +10,19 @@ import rdarts_tf
 from rdarts_tf import analyze, evaluate, export, registry, report, search, sweep
 from rdarts_tf.config import base
 from rdarts_tf.config.analyze import AnalyzeConfig
-from rdarts_tf.config.export import ExportConfig
 from rdarts_tf.config.report import ReportConfig
 from rdarts_tf.config.sweep import SweepConfig
-from rdarts_tf.tasks.image_classification.options import EvaluateConfig, SearchConfig
+from rdarts_tf.tasks.image_classification.options import EvaluateConfig, ExportConfig, SearchConfig
 from tests import in_process
 from tests.recorded_runs import write_run
 
 # (module, configuration, flags that are no field of it)
 COMMANDS = {
     "analyze": (analyze, AnalyzeConfig, ["plugin"]),
-    "evaluate": (evaluate, EvaluateConfig, ["run_dir", "overwrite", "plugin"]),
+    "evaluate": (evaluate, EvaluateConfig, ["run_dir", "overwrite", "extend", "plugin"]),
     "export": (export, ExportConfig, ["run_dir", "overwrite", "plugin"]),
     "report": (report, ReportConfig, ["plugin"]),
-    "search": (search, SearchConfig, ["run_dir", "overwrite", "plugin"]),
+    "search": (search, SearchConfig, ["run_dir", "overwrite", "extend", "plugin"]),
     "sweep": (sweep, SweepConfig, []),
 }
 every_command = pytest.mark.parametrize("name", COMMANDS)

@@ -51,7 +51,7 @@ def test_tflite_of_the_retrained_network_scores_as_recorded(evaluated):
     result = run("export", f"--run_dir={evaluated}", "--format=tflite")
     assert result.returncode == 0, result.stderr
     difference, path = result.stdout.strip().splitlines()[-2:]
-    assert "read back in a new process, 64 test images: largest difference" in difference
+    assert "read back in a new process, 64 test examples: largest difference" in difference
     assert path == str(evaluated / "export/digits.tflite")
     test = digits.load().test
     serve = tf.lite.Interpreter(path).get_signature_runner("serve")

@@ -13,14 +13,8 @@ from rdarts_tf import analyze
 from rdarts_tf.analysis import regret
 from rdarts_tf.drawing import plots
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes.genotype import (
-    Genotype,
-    GenotypeError,
-    choice_of,
-    derive,
-    of_choice,
-    parse,
-)
+from rdarts_tf.genotypes.genotype import Genotype, GenotypeError, parse
+from rdarts_tf.genotypes.rule import choice_of, derive, of_choice
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.spaces.s1 import SPACE as S1
 from rdarts_tf.spaces.s5 import SPACE
