@@ -165,7 +165,7 @@ def _evaluation(config, run_dir, *, needed_for):
         )
     folder = RunDir(root / name)
     result, recorded = folder.read_json("result.json"), folder.read_json("config.json")
-    if result.get("epochs") != recorded.get("epochs"):
+    if result["epochs"] != recorded.get("epochs", result["epochs"]):
         raise UserError(
             f"{folder.path} was extended from {result['epochs']} to {recorded['epochs']} epochs and is "
             "not finished; run the same python -m rdarts_tf.evaluate again first"

@@ -34,7 +34,7 @@ import tensorflow as tf
 import rdarts_tf
 from tensorflow.python.framework import config
 sys.path.insert(0, {root!r})
-from tests.end_to_end import test_api
+from tests.end_to_end import test_python_api as test_api
 
 def settings():
     return [
