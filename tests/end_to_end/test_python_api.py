@@ -146,7 +146,8 @@ def test_so_does_the_command(finished):
 
 def test_other_flags_are_refused_in_the_commands_words(finished, capsys):
     with pytest.raises(
-        rdarts_tf.UserError, match="other flags: --epochs=9 .the run has 8.; choose"
+        rdarts_tf.UserError,
+        match="other flags: --epochs=9 .the run has 8.; go on with it by --extend",
     ):
         rdarts_tf.search(dataset=dataset(), run_dir=finished.path, **TINY | {"epochs": 9})
     assert "error" not in capsys.readouterr().out
