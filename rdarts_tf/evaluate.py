@@ -11,8 +11,7 @@ from rdarts_tf import registry
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import named
-from rdarts_tf.runs import extension, lengths
+from rdarts_tf.runs import extension, given, lengths
 from rdarts_tf.runs.follower import open_run_dir
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.same_data import check_same_data
@@ -28,16 +27,6 @@ def main(config, *, run_dir, overwrite, extend):
     if not overwrite:
         _check_same(resolved, run_dir, extend=extend)
     return _evaluate(resolved, run_dir, searched=searched, overwrite=overwrite)
-
-
-def options(given):
-    """The class of the configuration, by the cells that are trained."""
-    if given["genotype"]:
-        return evaluate_config.of_genotype(named.read(given["genotype"]))
-    recorded = (
-        RunDir(given["run_dir"] or ".").read_json("config.json") if given["run_dir"] else None
-    )
-    return evaluate_config.of_record(recorded or {})
 
 
 def _check_same(config, run_dir, *, extend):
@@ -201,7 +190,7 @@ def _report(run_dir, score):
 
 def run():
     """The command; exits."""
-    flags.run(main, options)
+    flags.run(main, given.evaluation)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import flags
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
-from rdarts_tf.runs import placing
+from rdarts_tf.runs import given, placing
 from rdarts_tf.runs.placing import write_files
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.same_data import check_same_data
@@ -40,17 +40,9 @@ def main(config, *, run_dir, overwrite):
     return 0
 
 
-def options(given):
+def options(early):
     """The class of the configuration, by the cells that are exported."""
-    return registry.load_task(_task(given), "options").ExportConfig
-
-
-def _task(given):
-    """The name of the task, by default image_classification."""
-    if given["genotype"]:
-        return evaluate_config.of_genotype(named.read(given["genotype"])).TASK
-    recorded = RunDir(given["run_dir"]).read_json("config.json") if given["run_dir"] else None
-    return evaluate_config.of_record(recorded or {}).TASK
+    return registry.load_task(given.evaluation(early).TASK, "options").ExportConfig
 
 
 def _check(config, run_dir):
