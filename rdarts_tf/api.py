@@ -15,9 +15,9 @@ from rdarts_tf.config import search as search_config
 from rdarts_tf.config.base import ConfigError
 from rdarts_tf.datasets import arrays
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype, named
+from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods.tracker import LAMBDA_MAX
-from rdarts_tf.runs import child
+from rdarts_tf.runs import child, given
 from rdarts_tf.runs.result import Result
 from rdarts_tf.runs.run_dir import RunDir
 
@@ -159,15 +159,9 @@ class Run:
         Raises:
             UserError, runs.child.Died, KeyboardInterrupt: see `search`.
         """
-
-        def choose(given):
-            if given["genotype"]:
-                return evaluate_config.of_genotype(named.read(given["genotype"]))
-            return evaluate_config.of_record(self.config)
-
         data = flags.get("dataset")
         flags = self._complete("evaluate", flags | {"seeds": seeds})
-        config, _ = _parse("evaluate", choose, flags)
+        config, _ = _parse("evaluate", given.evaluation, flags)
         if isinstance(data, Dataset):
             arrays.store(data.data, self.path)
         child.run("evaluate", child.arguments(flags))
