@@ -7,13 +7,14 @@ import shlex
 
 import pytest
 
-from rdarts_tf import evaluate, sweep
+from rdarts_tf import sweep
 from rdarts_tf.analysis import regret
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import flags
 from rdarts_tf.config import search as search_config
 from rdarts_tf.config import sweep as sweep_config
 from rdarts_tf.runs import executor
+from rdarts_tf.runs import given as whose
 from rdarts_tf.spaces.s5 import SPACE
 from rdarts_tf.tasks.image_classification.options import SearchConfig
 from tests import in_process
@@ -246,7 +247,7 @@ def train(tasks, _=None, *, leave_out=()):
     for task in tasks:
         if task.name in leave_out:
             continue
-        given, own = flags.parse(evaluate.options, task.commands[0][2:])
+        given, own = flags.parse(whose.evaluation, task.commands[0][2:])
         resolved = evaluate_config.resolve(given, None)
         folder = pathlib.Path(own["run_dir"]) / "evaluate" / resolved.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -306,7 +307,7 @@ def test_the_networks_are_those_that_the_paper_retrains_after_a_search(command):
     """`evaluate` would take 36 channels, since a genotype alone tells no space."""
     code, stdout, _ = command("--exhaustive", "--space=s5", "--dataset=cifar10", "--dry_run")
     assert code == 0
-    given, _ = flags.parse(evaluate.options, shlex.split(stdout.splitlines()[0])[3:])
+    given, _ = flags.parse(whose.evaluation, shlex.split(stdout.splitlines()[0])[3:])
     assert (given.init_channels, given.layers) == (16, 20)
 
 
