@@ -1,0 +1,14 @@
+"""What holds for all tests."""
+
+import sys
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_one_test():
+    """`distribution.configure_runtime` is for good, in a process that may run other tests next."""
+    yield
+    config = sys.modules.get("tensorflow.python.framework.config")
+    if config is not None and config.is_op_determinism_enabled():
+        config.disable_op_determinism()
