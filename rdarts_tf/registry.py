@@ -131,11 +131,14 @@ def load_task(name, part):
             names it.
         part: "options" or "task", see `tasks.base`.
     Raises:
-        UserError: no such task.
+        UserError: no such task, or it lacks that module.
     """
     trust(name)
     module, _, _ = load("tasks", name)
-    return importlib.import_module(f"{module.__name__}.{part}")
+    try:
+        return importlib.import_module(f"{module.__name__}.{part}")
+    except ImportError as error:
+        raise UserError(f"cannot import {part!r} of task {name!r}: {error}") from error
 
 
 def split(arguments, spec):

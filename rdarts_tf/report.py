@@ -18,7 +18,7 @@ from rdarts_tf.config import flags
 from rdarts_tf.config.report import ReportConfig
 from rdarts_tf.config.search import SearchConfig, of_space
 from rdarts_tf.errors import UserError
-from rdarts_tf.reporting import errors, page, tables
+from rdarts_tf.reporting import errors, page, paper, tables
 from rdarts_tf.runs import record_reading
 from rdarts_tf.runs.placing import write_files
 
@@ -36,29 +36,33 @@ def write(config, paths):
         raise UserError(
             "nothing to report; give run directories, folders that hold some, or CSV files"
         )
-    records, recorded = _read(paths)
-    alone = len(records) == 1 and not recorded
+    records, recorded, refused = _read(paths)
+    for sentence in refused:
+        print(f"not shown: {sentence}", file=sys.stderr)
+    alone = len(records) == 1 and not recorded and not refused
     folder = config.out or (records[0].path if alone else pathlib.Path()) / "report"
-    files = page_files(list(blocks(records, recorded)))
+    files = page_files(list(blocks(records, recorded, refused)))
     write_files(folder, files, replace=config.overwrite or (alone and not config.out))
     return pathlib.Path(folder)
 
 
-def blocks(records, recorded):
+def blocks(records, recorded, refused=()):
     """Yields the blocks of the page.
 
     Args:
-        records: run_records.Records, as record_reading.read gives them.
+        records, refused: run_records.Records and sentences, as record_reading.read gives them.
         recorded: trajectory.Trajectory list from CSV files.
     """
     # Not earlier: matplotlib takes a second to load.
     from rdarts_tf.reporting import correlations, figures
 
-    defaults = dataclasses.asdict(of_space("s1")())  # the paper's tables are of images
-    defaults["extended_after"] = None
+    defaults = dataclasses.asdict(of_space("s1")()) | {"extended_after": None}
+    of_paper = [record for record in records if record.task == paper.TASK]
     authors = SearchConfig(method="darts_es").make_method()
     yield from tables.runs(records)
-    yield from errors.errors(records, defaults)
+    yield from tables.refusals(refused)
+    if of_paper or not records:
+        yield from errors.errors(of_paper, defaults)
     yield from tables.selections(records)
     yield from figures.trajectories(records, [(each, authors) for each in recorded])
     yield from figures.alphas(records)
@@ -77,11 +81,17 @@ def page_files(found):
 
 
 def _read(paths):
-    """(Records, Trajectories): folders hold runs, anything else is read as a CSV file."""
+    """(Records, Trajectories, refusals): folders hold runs, anything else is read as a CSV file.
+
+    Raises:
+        UserError: there is nothing but refusals.
+    """
     paths = [pathlib.Path(path) for path in paths]
-    records = record_reading.read([path for path in paths if path.is_dir()])
-    files = [path for path in paths if not path.is_dir()]
-    return records, [each for file in files for each in trajectory.read_csv(file)]
+    records, refused = record_reading.read([path for path in paths if path.is_dir()])
+    recorded = [each for file in paths if not file.is_dir() for each in trajectory.read_csv(file)]
+    if refused and not (records or recorded):
+        raise UserError("; ".join(refused))
+    return records, recorded, refused
 
 
 def run():

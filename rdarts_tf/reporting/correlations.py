@@ -10,46 +10,26 @@ from scipy import stats
 
 from rdarts_tf.analysis import trajectory
 from rdarts_tf.drawing import plots
-from rdarts_tf.reporting import charts
+from rdarts_tf.reporting import charts, paper
 from rdarts_tf.reporting.page import Cell, Heading, Paragraph, Picture, Table
-from rdarts_tf.reporting.tables import by_searching, family, missing
+from rdarts_tf.reporting.tables import by_searching, by_task, family, missing
 
 _MIN_POINTS = 3  # two always lie on a line
-_DROP = {
-    "running/accuracy_drop": "running statistics",
-    "batch/accuracy_drop": "statistics of each batch",
-}
+_STATISTICS = {"running": "running statistics", "batch": "statistics of each batch"}
 
 
 def discretisation(records):
     """Part 7: what the one-shot model loses when it is made discrete, against lambda_max."""
     yield Heading("Discretisation drop against lambda_max")
     searches = [record for record in family(records) if record.curvature() and not record.selects]
-    panels = {
-        f"lambda_max ({words})": {
-            record.label.replace("$", r"\$"): points
-            for record in searches
-            if (points := _drop_points(record, name))
-        }
-        for name, words in _DROP.items()
-    }
-    panels = {label: groups for label, groups in panels.items() if groups}
-    if panels:
-        figure = charts.scatter(
-            panels, y_label="accuracy drop, points of %", title="discretisation drop"
-        )
-        yield Picture(
-            "discretisation.png",
-            plots.to_png(figure),
-            "accuracy drop against lambda_max",
-            "Accuracy that the one-shot model loses when alpha is replaced by its discrete version "
-            "with the same weights, a point for each checkpoint; BatchNorm with running statistics "
-            "and with those of each batch. As Figure 5b of the paper.",
-        )
+    groups = [(group[0].metric, _drop_panels(group)) for group in by_task(searches).values()]
+    groups = [(metric, panels) for metric, panels in groups if panels]
+    for number, (metric, panels) in enumerate(groups):
+        yield _drop_picture(f"discretisation{f'_{number}' * (number > 0)}.png", metric, panels)
     lacking = [record for record in searches if not record.drops]
     ready = [record.discretize_command for record in lacking if record.has_checkpoints]
     yield from missing("Runs without it; commands that measure it:", ready)
-    if not panels and not ready and searches:
+    if not groups and not ready and searches:
         first = _plain_first(searches, records)
         yield from missing(
             "It needs checkpoints of epochs with a lambda_max; a search that keeps all:",
@@ -61,22 +41,25 @@ def discretisation(records):
 
 def correlations(records):
     """Part 8: lambda_max against the test error, with coefficients, by space and data set."""
-    yield Heading("lambda_max against test error")
     groups = {}
     for record in family(records):
         if record.curvature():
             groups.setdefault((record.space, record.dataset), []).append(record)
+    scores = dict.fromkeys(record.score.words for record in records) or ("error",)
+    score = " or ".join(scores)
+    yield Heading(f"lambda_max against test {score}")
     for number, (key, group) in enumerate(groups.items()):
         title = ", ".join(key)
         tested = [record for record in group if record.tests]
         if tested:
-            yield Heading(f"lambda_max against test error: {title}", level=3)
+            words = tested[0].score.words
+            yield Heading(f"lambda_max against test {words}: {title}", level=3)
             if len(tested) > 1:
                 yield _correlation_picture(f"correlation_{number}.png", tested, title)
             yield from _coefficients(tested, _plain_first(group, records))
     untested = [record for record in records if record.curvature() and not record.tests]
     yield from missing(
-        "Runs without a test error; commands that lead to it:",
+        f"Runs without a test {score}; commands that lead to it:",
         [r.evaluate_command if r.genotype else r.resume_command for r in untested],
     )
     if not groups:
@@ -88,11 +71,42 @@ def _plain_first(group, records):
     return next((record for record in group if record in records), group[0])
 
 
-def _drop_points(record, name):
-    """[(lambda_max, drop in points)] of the checkpoints at whose epoch lambda_max was measured."""
-    history = record.metrics
+def _drop_panels(searches):
+    """{label of the x axis: {run: points}} of searches of a task."""
+    panels = {
+        f"lambda_max ({words})": {
+            record.label.replace("$", r"\$"): points
+            for record in searches
+            if (points := _drop_points(record, mode))
+        }
+        for mode, words in _STATISTICS.items()
+    }
+    return {label: groups for label, groups in panels.items() if groups}
+
+
+def _drop_picture(name, metric, panels):
+    """How much worse the last metric of the one-shot model gets."""
+    more, unit = metric.better > 0, "points of %" if metric.unit == "%" else metric.unit
+    change = f"{metric.words} {'drop' if more else 'rise'}"
+    y_label = ", ".join(filter(None, (change, unit)))
+    figure = charts.scatter(panels, y_label=y_label, title="discretisation drop")
+    words = metric.words[0].upper() + metric.words[1:]
+    return Picture(
+        name,
+        plots.to_png(figure),
+        f"{change} against lambda_max",
+        f"{words} that the one-shot model {'loses' if more else 'gains'} when alpha is replaced by "
+        "its discrete version with the same weights, a point for each checkpoint; BatchNorm with "
+        "running statistics and with those of each batch. As Figure 5b of the paper.",
+    )
+
+
+def _drop_points(record, mode):
+    """[(lambda_max, drop as told)] of the checkpoints at whose epoch lambda_max was measured."""
+    history, metric = record.metrics, record.metric
+    name = f"{mode}/{metric.name}_drop"
     pairs = [
-        (history[row["epoch"]].get(trajectory.LAMBDA_MAX), 100 * row[name])
+        (history[row["epoch"]].get(trajectory.LAMBDA_MAX), metric.factor * row[name])
         for row in record.drops
         if name in row and 0 <= row["epoch"] < len(history)
     ]
@@ -101,14 +115,16 @@ def _drop_points(record, name):
 
 def _correlation_picture(name, records, title):
     panels = {"lambda_max of the result's epoch": {}, "mean lambda_max up to there": {}}
+    score = records[0].score
     for record in records:
-        error = 100 * record.tests[0].error_mean
+        tested = score.factor * record.tests[0].mean
         values = (record.lambda_max, record.mean_lambda_max)
         for groups, value in zip(panels.values(), values, strict=True):
-            groups.setdefault(record.method.replace("$", r"\$"), []).append((value, error))
-    figure = charts.scatter(panels, y_label="test error, %", title=title.replace("$", r"\$"))
-    alt = f"test error against lambda_max of {title}"
-    caption = "Test error of the retrained cells, a point for each run; as Figure 4 of the paper."
+            groups.setdefault(record.method.replace("$", r"\$"), []).append((value, tested))
+    y_label = f"test {score.heading}"
+    figure = charts.scatter(panels, y_label=y_label, title=title.replace("$", r"\$"))
+    alt = f"test {score.words} against lambda_max of {title}"
+    caption = f"Test {score.words} of the retrained cells, a point for each run; as Figure 4 of the paper."
     return Picture(name, plots.to_png(figure), alt, caption)
 
 
@@ -118,8 +134,8 @@ def _coefficients(records, example):
     Args:
         example: a Record; another run like it would be one more point.
     """
-    errors = [record.tests[0].error_mean for record in records]
-    count = len(errors)
+    scores, score = [record.tests[0].mean for record in records], records[0].score
+    count = len(scores)
     if count < _MIN_POINTS:
         seed = example.config["seed"] + 1
         search = example.repeat_command("seed", seed)
@@ -133,12 +149,13 @@ def _coefficients(records, example):
     columns = [[r.lambda_max for r in records], [r.mean_lambda_max for r in records]]
     names = ("lambda_max of the result's epoch", "mean lambda_max up to there")
     rows = [
-        (name, _rounded(stats.pearsonr, values, errors), _rounded(stats.spearmanr, values, errors))
+        (name, _rounded(stats.pearsonr, values, scores), _rounded(stats.spearmanr, values, scores))
         for name, values in zip(names, columns, strict=True)
     ]
-    header = ("correlation with the test error", "Pearson", "Spearman", "n")
+    header = (f"correlation with the test {score.words}", "Pearson", "Spearman", "n")
     yield Table(header, tuple(tuple(map(Cell, (*row, str(count)))) for row in rows))
-    yield Paragraph("The paper: Pearson 0.867 over 24 architectures of S1 on CIFAR-10.")
+    if records[0].task == paper.TASK:
+        yield Paragraph("The paper: Pearson 0.867 over 24 architectures of S1 on CIFAR-10.")
 
 
 def _rounded(coefficient, x, y):

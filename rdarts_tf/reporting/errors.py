@@ -1,6 +1,6 @@
 """Test errors of a report, in the layout of the paper's tables and beside their values.
 
-Functions of run_records.Records that return blocks of report_page.
+Functions of run_records.Records, all of paper.TASK, that return blocks of report_page.
 """
 
 import math
@@ -16,8 +16,8 @@ from rdarts_tf.reporting.tables import (
     family,
     fill_by_searching,
     missing,
-    percent,
-    test_error,
+    number,
+    tested,
 )
 
 _PAPER_EPOCHS = 600  # of its trainings from scratch
@@ -78,10 +78,10 @@ def _is_plain(record, defaults):
 
 def _mean_cell(group, defaults):
     """Mean +- population standard deviation over searches that differ in the seed."""
-    tests = [record.tests[0] for record in group]
-    means = [test.error_mean for test in tests]
-    spread = f" ± {percent(statistics.pstdev(means))}" if len(means) > 1 else ""
-    text = f"{percent(statistics.fmean(means))}{spread} (n = {len(means)})"
+    tests, score = [record.tests[0] for record in group], group[0].score
+    means = [test.mean for test in tests]
+    spread = f" ± {number(score, statistics.pstdev(means))}" if len(means) > 1 else ""
+    text = f"{number(score, statistics.fmean(means))}{spread} (n = {len(means)})"
     seeds = ", ".join(str(seed) for seed in sorted(record.config["seed"] for record in group))
     return Cell(text, notes=(f"{_protocol(group[0], tests, defaults)} Search seeds: {seeds}.",))
 
@@ -146,7 +146,7 @@ def _selected_errors(records, defaults):
         row = ours.setdefault((record.dataset, record.space), {})
         for test in record.tests[:1]:
             note = _protocol(record.searched, [test], defaults)
-            row.setdefault(record.method, []).append(Cell(test_error(test), notes=(note,)))
+            row.setdefault(record.method, []).append(Cell(tested(record), notes=(note,)))
     yield from _error_table(ours, printed, doubts)
     untested = [r.evaluate_command for r in chosen if r.genotype and not r.tests]
     yield from missing("Selections without a test error; it comes from", untested)
@@ -195,8 +195,10 @@ def _drop_path_row(record, printed, defaults):
         Cell(record.space),
         Cell(f"{config['drop_path_prob']:g}"),
         Cell(str(config["seed"]), notes=(_protocol(record, [test], defaults),) if test else ()),
-        Cell(percent(last.get("validation/accuracy")), row.get("search_valid_acc", "")),
-        Cell(percent(1 - test.error_mean) if test else DASH, row.get("test_acc", "")),
+        Cell(
+            number(record.metric, last.get("validation/accuracy")), row.get("search_valid_acc", "")
+        ),
+        Cell(number(record.metric, 1 - test.mean) if test else DASH, row.get("test_acc", "")),
         Cell(f"{parameters / 1e6:.2f}" if parameters else DASH, row.get("params_millions", "")),
         Cell(curvature(record.lambda_max), row.get("lambda_max_end_of_search", "")),
     )

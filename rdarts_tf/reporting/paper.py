@@ -3,6 +3,7 @@
 import csv
 import pathlib
 
+TASK = "image_classification"  # of its tables
 FOLDER = pathlib.Path(__file__).parent / "paper_tables"
 METHODS = {
     "random_ws": "RS-ws",

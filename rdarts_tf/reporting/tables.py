@@ -19,19 +19,36 @@ def runs(records):
     if not records:
         yield from fill_by_searching()
         return
+    groups = by_task(records)
+    for task, group in groups.items():
+        if len(groups) > 1:
+            yield Heading(f"Runs of the task {task}", level=3)
+        yield from _runs_of_task(group)
+
+
+def refusals(sentences):
+    """Of part 1: the runs of which nothing can be shown."""
+    return [Paragraph(f"Not shown: {sentence}") for sentence in sentences]
+
+
+def _runs_of_task(records):
+    metric, score = records[0].metric, records[0].score
     header = ("run", "space", "data set", "method", "regularisation", "result", "seed")
-    header += ("validation accuracy, %", "lambda_max", "skips", "parameters", "test error, %")
+    header += (f"validation {metric.heading}", "lambda_max", "skips", "parameters")
+    header += (f"test {score.heading}",)
     yield Table(header, tuple(map(_run_row, family(records))), num_labels=6)
+    tests = [test for record in family(records) for test in record.tests]
+    with_head = not tests or any(test.num_parameters_with_auxiliary_head for test in tests)
     yield Paragraph(
-        "Validation accuracy is that of the one-shot model, lambda_max the last measured, both at "
-        "the epoch of the result. Skips are those of the normal cell. Parameters are those of the "
-        "retrained network without its auxiliary head; its test error is mean ± population "
-        "standard deviation over n trainings."
+        f"Validation {metric.words} is that of the one-shot model, lambda_max the last measured, both "
+        f"at the epoch of the result. Skips are those of the {records[0].cell_type} cell. Parameters "
+        f"are those of the retrained network{' without its auxiliary head' if with_head else ''}; "
+        f"its test {score.words} is mean ± population standard deviation over n trainings."
     )
     unfinished = [r.resume_command for r in records if not r.genotype]
     yield from missing("Searches that are not finished go on with", unfinished)
     untested = [r.evaluate_command for r in records if r.genotype and not r.tests]
-    yield from missing("Where the test error is missing, it comes from", untested)
+    yield from missing(f"Where the test {score.words} is missing, it comes from", untested)
 
 
 def selections(records):
@@ -40,19 +57,29 @@ def selections(records):
     found = [record for record in records if record.selection]
     for record in found:
         yield Heading(record.label, level=3)
-        yield _selection_table(record.selection)
+        yield _selection_table(record)
         yield Paragraph(
-            "Validation error: of the cells retrained on the search's training half, scored on its "
+            f"Validation {record.score.words}: of the cells retrained on the search's training half, scored on its "
             "validation half. Lambda_max: at the epoch of the result."
         )
     pending = [r.resume_command for r in records if r.selects and not r.selection]
     yield from missing("These selections are not finished; they go on with", pending)
     if not found and not pending:
         space, dataset = an_example(records)
+        drops_paths = not records or "drop_path_prob" in records[0].config
+        methods = ("rdarts_l2", "rdarts_dp")[: 1 + drops_paths]
         yield from missing(
             "No run selects among others; R-DARTS does:",
-            [f"{SEARCH.format(space, dataset)} --method={m}" for m in ("rdarts_l2", "rdarts_dp")],
+            [f"{SEARCH.format(space, dataset)} --method={method}" for method in methods],
         )
+
+
+def by_task(records):
+    """{task: its records}; numbers of different tasks do not belong together."""
+    groups = {}
+    for record in records:
+        groups.setdefault(record.task, []).append(record)
+    return groups
 
 
 def family(records):
@@ -76,8 +103,9 @@ def by_searching(text):
     )
 
 
-def percent(fraction, digits=2):
-    return DASH if _is_missing(fraction) else f"{100 * fraction:.{digits}f}"
+def number(quantity, value):
+    """A value below the heading of its tasks.base.Metric or Score."""
+    return DASH if _is_missing(value) else quantity.number(value)
 
 
 def curvature(value):
@@ -107,7 +135,8 @@ def _run_row(record):
     others = [name for name in others if not tests or name != f"evaluate/{tests[0].name}"]
     notes = (f"Not shown: {', '.join(others)}",) if others else ()
     parameters = tests[0].num_parameters if tests else None
-    accuracy = (record.searched.history or [{}])[-1].get("validation/accuracy")
+    metric = record.metric
+    validated = (record.searched.history or [{}])[-1].get(f"validation/{metric.name}")
     return (
         Cell(record.label),
         Cell(record.space),
@@ -116,20 +145,20 @@ def _run_row(record):
         Cell(_regularisation(record)),
         Cell(_state(record)),
         Cell(str(config["seed"])),
-        Cell(percent(accuracy)),
+        Cell(number(metric, validated)),
         Cell(curvature(record.lambda_max)),
-        Cell(_skips(record.genotype)),
+        Cell("{} of {}".format(*record.skips) if record.skips else DASH),
         Cell(f"{parameters:,}" if parameters else DASH),
-        Cell(test_error(tests[0]) if tests else DASH, notes=notes),
+        Cell(tested(record) if tests else DASH, notes=notes),
     )
 
 
 def _regularisation(record):
-    """L2 factor and drop path; where rollbacks raised them, first and last."""
+    """L2 factor and, if the task has it, drop path; where rollbacks raised them, first and last."""
     if record.selects:
         return "see Selections" if record.selection else DASH
-    config = record.config
-    first = {"L2": config["weight_decay"], "drop path": config["drop_path_prob"]}
+    names = {"L2": "weight_decay", "drop path": "drop_path_prob"}
+    first = {words: record.config[name] for words, name in names.items() if name in record.config}
     last = (record.metrics or [{}])[-1].get("search/weight_decay")
     raised = {"L2": last} if last is not None and not math.isclose(last, first["L2"]) else {}
     return ", ".join(
@@ -151,37 +180,31 @@ def _state(record):
     return f"{done} of {wanted} epochs so far{back}"
 
 
-def _skips(genotype):
-    pairs = genotype.cells.get("normal") if genotype else None
-    return f"{genotype.count('skip_connect', 'normal')} of {len(pairs)}" if pairs else DASH
+def tested(record):
+    """0.37 ± 0.13 (n = 3): its best known test."""
+    score, test = record.score, record.tests[0]
+    spread = f" ± {number(score, test.std)}" if test.num_seeds > 1 else ""
+    return f"{number(score, test.mean)}{spread} (n = {test.num_seeds})"
 
 
-def test_error(test):
-    """0.37 ± 0.13 (n = 3)"""
-    spread = f" ± {percent(test.error_std)}" if test.num_seeds > 1 else ""
-    return f"{percent(test.error_mean)}{spread} (n = {test.num_seeds})"
-
-
-def _selection_table(selection):
+def _selection_table(record):
     header = ("run", "method", "seed", "L2", "drop path", "skips", "lambda_max")
-    header += ("validation error, %", "parameters", "")
-    return Table(
-        header,
-        tuple(_selection_row(run, run["name"] == selection["winner"]) for run in selection["runs"]),
-        num_labels=2,
-    )
+    header += (f"validation {record.score.heading}", "parameters", "")
+    rows = tuple(_selection_row(record, run) for run in record.selection["runs"])
+    return Table(header, rows, num_labels=2)
 
 
-def _selection_row(run, wins):
+def _selection_row(record, run):
+    wins = run["name"] == record.selection["winner"]
     texts = (
         str(run["name"]),
         str(run["method"]),
         str(run["seed"]),
         f"{run['weight_decay']:g}",
         f"{run['drop_path_prob']:g}",
-        str(run["skips_normal"]),
+        str(run[record.skips_name]),
         curvature(run["lambda_max"]),
-        percent(run["validation_error"]),
+        number(record.score, run[record.validation_score]),
         f"{run['num_parameters']:,}",
         "winner" if wins else "",
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import os
 import pathlib
 
@@ -11,17 +12,19 @@ from rdarts_tf.genotypes import genotype
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.run_records import LAMBDA_MAX, Evaluation, Record
 
-_NUMBERS = (LAMBDA_MAX, "validation/accuracy", "search/weight_decay", "search/drop_path_prob")
-_CONFIG = ("space", "dataset", "method", "seed", "epochs", "weight_decay", "drop_path_prob")
-_RESULT = ("split", "dataset", "epochs", "error_mean", "error_std", "num_parameters")
+_NUMBERS = (LAMBDA_MAX, "search/weight_decay", "search/drop_path_prob")
+_CONFIG = ("space", "dataset", "method", "seed", "epochs", "weight_decay")
+_RESULT = ("split", "dataset", "epochs", "num_parameters")
 _WITH_HEAD = "num_parameters_with_auxiliary_head"
 _SELECTED = ("name", "method", "lambda_max", "weight_decay", "drop_path_prob", "seed")
-_SELECTED += ("skips_normal", "validation_error", "num_parameters")
+_SELECTED += ("num_parameters",)
 
 
 def read(paths):
-    """Records of the run directories at or below `paths`, each once.
+    """What the run directories at or below `paths` hold, each once.
 
+    Returns:
+        Records; sentences of the runs whose space, task or method cannot be imported, or may not.
     Raises:
         UserError: there is none, or one of their files is damaged.
     """
@@ -38,7 +41,22 @@ def read(paths):
         registry.distrust(run)
     parents = [run.resolve().parent for run in found]
     common = pathlib.Path(os.path.commonpath(parents)) if found else None
-    return [_read(path, common) for path in found]
+    refused = []
+    return _read_all(found, common, refused), refused
+
+
+def _read_all(paths, common, refused):
+    """Records; appends to `refused` the sentences of the others."""
+    records = []
+    for path in paths:
+        record = _described(path, common)
+        try:
+            record.check_plugins()
+        except UserError as error:
+            refused.append(str(error))
+        else:
+            records.append(_read(record, common, refused))
+    return records
 
 
 def _find(path, seen):
@@ -64,24 +82,29 @@ def _folders(path):
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _read(path, common):
-    run_dir, runs = RunDir(path), path / "runs"
+def _described(path, common):
+    """The Record of a run as far as its config.json tells."""
     config = _config(path)
+    label = pathlib.Path(os.path.relpath(path.resolve(), common)).as_posix()
+    return Record(path=path, label=label, config=config, dataset=config["dataset"])
+
+
+def _read(record, common, refused):
+    """A Record with all that its run directory holds."""
+    path, run_dir, runs = record.path, RunDir(record.path), record.path / "runs"
     found = list(_find(runs, set())) if runs.is_dir() else []
-    record = Record(
-        path=path,
-        label=pathlib.Path(os.path.relpath(path.resolve(), common)).as_posix(),
-        config=config,
-        dataset=_dataset(path) or config["dataset"],
-        metrics=_metrics(path),
+    record = dataclasses.replace(
+        record,
+        dataset=_dataset(path) or record.dataset,
+        metrics=_metrics(path, f"validation/{record.metric.name}"),
         alphas=run_dir.read_alphas(),
         decisions=_decisions(path),
-        genotype=None if config.get("extending") else _genotype(path),
-        evaluations=tuple(_evaluations(path)),
-        drops=_drops(path),
+        genotype=None if record.config.get("extending") else _genotype(path),
+        evaluations=tuple(_evaluations(path, record.score.name)),
+        drops=_drops(path, record.metric.name),
         has_checkpoints=any(not step for (_, step), _ in run_dir.list_checkpoints()),
-        selection=_selection(path),
-        parts=tuple(_read(part, common) for part in found),
+        selection=_selection(record),
+        parts=tuple(_read_all(found, common, refused)),
     )
     _check_alphas(record)
     return record
@@ -91,6 +114,7 @@ def _config(path):
     config = RunDir(path).read_json("config.json")
     with _damage(path / "config.json"):
         _check_numbers(_pick(config, _CONFIG), _CONFIG[3:])
+        _check_numbers(config, ("drop_path_prob",), optional=True)
         for name in _CONFIG[:3]:
             registry.parse(config[name])
     return config
@@ -102,13 +126,13 @@ def _dataset(path):
         return (RunDir(path).read_json("dataset.json") or {}).get("name")
 
 
-def _metrics(path):
+def _metrics(path, metric):
     rows = RunDir(path).read_metrics()
     with _damage(path / "metrics.jsonl"):
         for epoch, row in enumerate(rows):
             if row["epoch"] != epoch:
                 raise ValueError(f"line {epoch + 1} is of epoch {row['epoch']}")
-            _check_numbers(row, _NUMBERS, optional=True)
+            _check_numbers(row, (*_NUMBERS, metric), optional=True)
     return rows
 
 
@@ -135,12 +159,14 @@ def _genotype(path):
         return genotype.parse(file.read_text()) if file.exists() else None
 
 
-def _evaluations(path):
+def _evaluations(path, score):
+    names = {"mean": f"{score}_mean", "std": f"{score}_std"}
     for file in sorted(path.glob("evaluate/*/result.json")):
         result = RunDir(file.parent).read_json("result.json")
         with _damage(file):
             picked = _pick(result, _RESULT)
-            _check_numbers(picked, _RESULT[2:])
+            picked |= {field: result[name] for field, name in names.items()}
+            _check_numbers(result, (*_RESULT[2:], *names.values()))
             _check_numbers(result, (_WITH_HEAD,), optional=True)
             yield Evaluation(
                 name=file.parent.name,
@@ -150,7 +176,7 @@ def _evaluations(path):
             )
 
 
-def _drops(path):
+def _drops(path, metric):
     """Rows of a run's discretization.csv; of a table of several runs, its own."""
     file = path / "analysis" / "discretization.csv"
     if not file.exists():
@@ -159,20 +185,21 @@ def _drops(path):
         rows = list(csv.DictReader(lines, strict=True))
         if len({row["run"] for row in rows}) > 1:
             rows = [row for row in rows if row["run"] == path.resolve().name]
-        names = [name for name in rows[0] if name.endswith("/accuracy_drop")] if rows else []
+        names = [name for name in rows[0] if name.endswith(f"/{metric}_drop")] if rows else []
         return [
             {"epoch": int(row["epoch"])} | {name: float(row[name]) for name in names}
             for row in rows
         ]
 
 
-def _selection(path):
+def _selection(record):
+    path, names = record.path, (*_SELECTED, record.skips_name, record.validation_score)
     selection = RunDir(path).read_json("selection.json")
     if selection is not None:
         with _damage(path / "selection.json"):
             _pick(selection, ("winner", "runs"))
             for run in selection["runs"]:
-                _check_numbers(_pick(run, _SELECTED), _SELECTED[3:])
+                _check_numbers(_pick(run, names), names[3:])
                 _check_numbers(run, ("lambda_max",), optional=True)
     return selection
 

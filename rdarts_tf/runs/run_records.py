@@ -8,6 +8,7 @@ import shlex
 
 from rdarts_tf import registry
 from rdarts_tf.config import base
+from rdarts_tf.config import task as tasks
 from rdarts_tf.config.search import SearchConfig, of_space
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes.genotype import Genotype
@@ -22,12 +23,12 @@ _CURVATURE += ("hessian_tolerance", "hessian_spectrum")
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """A finished training of a run's cells from scratch; errors are fractions.
+    """A finished training of a run's cells from scratch.
 
     Attributes:
         name: of its folder in RUN/evaluate.
         split: "test", or "search": scored on the search's validation half.
-        num_seeds: trainings that mean and population standard deviation are over.
+        mean, std: of the task's score over `num_seeds` trainings; std of the population.
         num_parameters, num_parameters_with_auxiliary_head: numbers; the latter may be None.
     """
 
@@ -35,8 +36,8 @@ class Evaluation:
     split: str
     dataset: str
     epochs: int
-    error_mean: float
-    error_std: float
+    mean: float
+    std: float
     num_seeds: int
     num_parameters: int
     num_parameters_with_auxiliary_head: int | None
@@ -66,25 +67,63 @@ class Record:
     label: str
     config: dict
     dataset: str
-    metrics: list[dict]
-    alphas: dict
-    decisions: list[dict]
-    genotype: Genotype | None
-    evaluations: tuple[Evaluation, ...]
-    drops: list[dict]
-    has_checkpoints: bool
-    selection: dict | None
-    parts: tuple["Record", ...]
+    metrics: list[dict] = ()
+    alphas: dict | None = None
+    decisions: list[dict] = ()
+    genotype: Genotype | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+    drops: list[dict] = ()
+    has_checkpoints: bool = False
+    selection: dict | None = None
+    parts: tuple["Record", ...] = ()
 
     @property
     def space(self):
         return self.config["space"]
 
     @property
+    def task(self):
+        """Name of the task of its space."""
+        return self.make_space().task
+
+    @property
+    def metric(self):
+        """The tasks.base.Metric that compares; raises UserError as `make_space`."""
+        with self._named():
+            return tasks.part(tasks.of_space(self.space), "METRICS")[-1]
+
+    @property
+    def score(self):
+        """The tasks.base.Score of its evaluations; likewise."""
+        with self._named():
+            return tasks.part(tasks.of_space(self.space), "SCORE")
+
+    @property
+    def cell_type(self):
+        """Of the cell whose skip connections are counted."""
+        return self.make_space().cell_types[0]
+
+    @property
+    def skips_name(self):
+        """Their column in selection.json."""
+        return f"skips_{self.cell_type}"
+
+    @property
+    def validation_score(self):
+        """The column of the score there."""
+        return f"validation_{self.score.name}"
+
+    @property
+    def skips(self):
+        """(skip connections, edges) of the result's cell of the space's first type, or None."""
+        pairs = self.genotype.cells.get(self.cell_type) if self.genotype else None
+        return (self.make_space().skips(self.genotype), len(pairs)) if pairs else None
+
+    @property
     def selects(self):
         """Whether its result is chosen among other runs."""
         recorded = self.selection or self.parts
-        return bool(recorded or self.make_method().runs(SearchConfig()))
+        return bool(recorded or self.make_method().runs(of_space(self.space)()))
 
     @property
     def method(self):
@@ -142,6 +181,11 @@ class Record:
             complete["extended_after"] = lengths.told(history)
         unused = _CURVATURE if self.method == "darts" else ()
         return {k: v for k, v in complete.items() if k not in (*base.FREE, *unused, "seed")}
+
+    def check_plugins(self):
+        """Raises UserError unless its space, task and method are to be found and trusted."""
+        for make in (self.make_space, self.make_method, lambda: self.metric, lambda: self.score):
+            make()
 
     def make_space(self):
         """The spaces.base.Space that was searched.

@@ -5,6 +5,9 @@ import shutil
 import sys
 import time
 
+from rdarts_tf.config import task as tasks
+from rdarts_tf.errors import UserError
+
 LOG = "log.txt"  # in the folder of a task: what its commands print
 _SECONDS_BETWEEN_TABLES = 60  # where the output is no terminal
 _SECONDS_BETWEEN_LOOKS = 5  # into a folder, whose files may be many
@@ -85,13 +88,27 @@ def _progress(folder):
         path = max(files)[1].parent
         rows = (path / "metrics.jsonl").read_text().splitlines()
         row = json.loads(rows[-1]) if rows else {}
-        config = next(
-            p / "config.json" for p in (path, path.parent) if (p / "config.json").exists()
-        )
-        epochs = json.loads(config.read_text())["epochs"]
-    except (OSError, ValueError, KeyError, StopIteration):
+        found = [p / "config.json" for p in (path, path.parent, folder)]
+        configs = [json.loads(file.read_text()) for file in found if file.exists()]
+        epochs = configs[0]["epochs"]
+    except (OSError, ValueError, KeyError, IndexError):
         return "running"  # a file of this moment; the next look will tell
-    accuracy = row.get("score/accuracy", row.get("validation/accuracy"))
-    told = "" if accuracy is None else f", accuracy {accuracy:.4f}"
     stage = path.relative_to(folder).as_posix()
-    return f"epoch {len(rows)} of {epochs}{told}" + ("" if stage == "." else f" ({stage})")
+    told = f"epoch {len(rows)} of {epochs}{_metric(row, configs)}"
+    return told + ("" if stage == "." else f" ({stage})")
+
+
+def _metric(row, configs):
+    """ ", accuracy 0.9120": the last metric of the task that the records tell, "" where none does.
+
+    Args:
+        row: of metrics.jsonl.
+        configs: contents of config.json, of an evaluation before that of its run.
+    """
+    try:
+        searched = next((config for config in configs if config.get("space")), configs[0])
+        metric = tasks.part(tasks.of_record(searched), "METRICS")[-1]
+    except (UserError, KeyError):
+        return ""
+    value = row.get(f"score/{metric.name}", row.get(f"validation/{metric.name}"))
+    return "" if value is None else f", {metric.words} {metric.plain(value)}"

@@ -2,7 +2,8 @@
 
 A task is a folder `tasks/<name>` (or a package of the user's), whose spaces name it as their `task`:
 
-    options.py   no TensorFlow: SearchConfig and EvaluateConfig, the flags; CELL_TYPES, METRICS, SCORE
+    options.py   no TensorFlow: SearchConfig and EvaluateConfig, the flags; CELL_TYPES, METRICS, SCORE;
+                 SIZES, the names of what tells how large evaluated networks are, if there are any
     task.py      Search(config, data) and Evaluation(config, data, seed=), both Problems
     export.py    if its networks can be exported: served(config, record, arrays) -> a Keras model, see
                  engine.exporting; samples(data, num), calibration(data, num); cell(genotype, config);
@@ -18,34 +19,70 @@ import typing
 from collections.abc import Callable
 
 
+class Quantity:
+    """How a number is told: by its `name`, `unit` and `digits` behind the point.
+
+    The unit "%" is that of a fraction: percent in reports, with two more digits as it is.
+    """
+
+    @property
+    def words(self):
+        return self.name.replace("_", " ")
+
+    @property
+    def heading(self):
+        """Of a column or an axis: "accuracy, %"."""
+        return ", ".join(filter(None, (self.words, self.unit)))
+
+    @property
+    def factor(self):
+        """What a number is multiplied by in reports."""
+        return 100 if self.unit == "%" else 1
+
+    def number(self, value):
+        """Below the heading: "91.20"."""
+        return f"{self.factor * value:.{self.digits}f}"
+
+    def told(self, value, deviation=None):
+        """In words: "8.80 +- 0.12 %"."""
+        spread = "" if deviation is None else f" +- {self.number(deviation)}"
+        return f"{self.number(value)}{spread} {self.unit}".rstrip()
+
+    def plain(self, value):
+        """In a line of progress: "0.9120", "1.23 pixels"."""
+        return f"{value:.{self.digits + 2}f}" if self.unit == "%" else self.told(value)
+
+
 @dataclasses.dataclass(frozen=True)
-class Metric:
+class Metric(Quantity):
     """A number that training and scoring report, as `stage/name` in metrics.jsonl and TensorBoard.
 
     Attributes:
         name: e.g. "accuracy".
         better: 1 if more is better, -1 if less is.
-        unit: e.g. "nats"; "": a fraction or number.
+        unit, digits: see Quantity; e.g. "nats", 4.
     """
 
     name: str
     better: int
     unit: str = ""
+    digits: int = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Score:
+class Score(Quantity):
     """The number by which trained networks are compared; less is better.
 
     Attributes:
         name: e.g. "error"; result.json has <name>_mean and <name>_std.
         of: {metric: number} -> the score.
-        told: the score and its deviation -> words.
+        unit, digits: see Quantity; e.g. "%", 2.
     """
 
     name: str
     of: Callable[[dict], float]
-    told: Callable[..., str]
+    unit: str = ""
+    digits: int = 4
 
 
 class Output(typing.NamedTuple):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from rdarts_tf import registry
 from rdarts_tf.config.base import ExecutorConfig
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import executor, task_table
@@ -145,7 +146,7 @@ def test_progress_is_that_of_the_file_written_last(tmp_path):
     inner = tmp_path / "evaluate" / "select" / "seed_1"
     inner.mkdir(parents=True)
     for folder, epochs in ((tmp_path, 5), (inner.parent, 7)):
-        (folder / "config.json").write_text(json.dumps({"epochs": epochs}))
+        (folder / "config.json").write_text(json.dumps({"space": "s1", "epochs": epochs}))
     rows = [{"validation/accuracy": 0.25}, {"validation/accuracy": 0.5}]
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -156,6 +157,25 @@ def test_progress_is_that_of_the_file_written_last(tmp_path):
     assert told == "epoch 1 of 7, accuracy 0.7500 (evaluate/select/seed_1)"
     (inner / "metrics.jsonl").write_text('{"score/accu')
     assert task_table._progress(tmp_path) == "running"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "told"),
+    [
+        ({"tests.counting_task"}, "epoch 1 of 7, counting error 1.5 words (evaluate/x/seed_1)"),
+        (set(), "epoch 1 of 7 (evaluate/x/seed_1)"),
+    ],
+)
+def test_progress_is_told_by_the_metric_of_the_runs_task(tmp_path, monkeypatch, trusted, told):
+    monkeypatch.setattr(registry, "_TRUSTED", trusted)
+    inner = tmp_path / "evaluate" / "x" / "seed_1"
+    inner.mkdir(parents=True)
+    config = {"space": "tests.counting_task", "epochs": 5}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    evaluation = {"genotype": "Genotype(count=[('on', 0)], count_concat=[1])", "epochs": 7}
+    (inner.parent / "config.json").write_text(json.dumps(evaluation))
+    (inner / "metrics.jsonl").write_text('{"score/counting_error": 1.53, "score/accuracy": 1}\n')
+    assert task_table._progress(tmp_path) == told
 
 
 def test_a_terminal_shows_what_is_running_as_far_as_it_fits(tmp_path, monkeypatch, capsys):

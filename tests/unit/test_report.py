@@ -47,7 +47,9 @@ def run_report(*arguments, folder=ROOT):
 
 
 def read(*paths):
-    return record_reading.read(paths)
+    records, refused = record_reading.read(paths)
+    assert not refused
+    return records
 
 
 def tables_in(blocks):
@@ -392,7 +394,7 @@ def test_drops_are_joined_with_curvature_by_epoch(tmp_path):
     run = write_run(tmp_path / "run", curvature=(0.1, None, 0.4))
     write_drops(run, [(0, 0.2, 0.1), (1, 0.3, 0.1), (2, 0.5, 0.25), (3, 0.9, 0.9)])
     (record,) = read(run)
-    found = [correlations._drop_points(record, f"{m}/accuracy_drop") for m in ("running", "batch")]
+    found = [correlations._drop_points(record, mode) for mode in ("running", "batch")]
     assert found == [[(0.1, 20), (0.4, 50)], [(0.1, 10), (0.4, 25)]]
     pictures = [b for b in correlations.discretisation([record]) if isinstance(b, Picture)]
     assert [picture.name for picture in pictures] == ["discretisation.png"]

@@ -8,15 +8,9 @@ from rdarts_tf.tasks.base import Metric, Score
 
 CELL_TYPES = ("normal", "reduce")
 PAPER_DATASETS = ("cifar10", "cifar100", "svhn")
-METRICS = (Metric("loss", -1, "nats"), Metric("accuracy", 1))
-
-
-def _percent(value, deviation=None):
-    spread = "" if deviation is None else f" +- {100 * deviation:.2f}"
-    return f"{100 * value:.2f}{spread} %"
-
-
-SCORE = Score("error", lambda metrics: 1 - metrics["accuracy"], _percent)
+METRICS = (Metric("loss", -1, "nats"), Metric("accuracy", 1, "%", 2))
+SCORE = Score("error", lambda metrics: 1 - metrics["accuracy"], "%", 2)
+SIZES = ("layers", "init_channels")
 
 
 @dataclasses.dataclass(frozen=True)
