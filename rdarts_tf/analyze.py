@@ -6,10 +6,11 @@
 --what=trajectory: lambda_max, its local averages and the epochs at which the stop rule fires, as
 figures and a table. Beside run directories it takes the authors' CSV of eigenvalue trajectories.
 --what=spectrum: the full Hessian of every checkpoint that a run kept, computed anew: its eigenvalues.
---what=discretization: loss and accuracy of the one-shot model at every checkpoint that a run kept, and
-with the architecture made discrete, same weights.
+--what=discretization: loss and accuracy, or the metrics of another task, of the one-shot model at every
+checkpoint that a run kept, and with the architecture made discrete, same weights.
 --what=regret: in a space whose architectures were all trained (s5), the test error of the architecture of
-each epoch less that of the best one, beside the validation error of the one-shot model.
+each epoch less that of the best one, beside the validation error of the one-shot model; or the score that the
+task has in its place.
 """
 
 import dataclasses
@@ -94,8 +95,9 @@ def regrets(config, paths):
     labels = regret.labels([_without_free(each) for each in settings])
     _check_seeds(paths, labels, settings)
     rows = [_regret_rows(table, path) for path in paths]
+    score = regret.score_of(table.space)
     lines = {
-        label: regret.line([rows[k] for k, other in enumerate(labels) if other == label])
+        label: regret.line([rows[k] for k, other in enumerate(labels) if other == label], score)
         for label in dict.fromkeys(labels)
     }
     for label, line in lines.items():

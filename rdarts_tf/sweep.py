@@ -50,7 +50,7 @@ def _train_all(config, common):
     if (code := _run(tasks, config)) or config.dry_run:
         return code
     name, best = every.write_table()
-    print(f"best:  {name}, test error {100 * best.test_error:.2f} %")
+    print(f"best:  {name}, test {every.score.words} {every.score.told(best.test)}")
     print(f"table: {every.table}")
     print(f"next:  python -m rdarts_tf.analyze RUN... --what=regret --table={every.table}")
     return 0

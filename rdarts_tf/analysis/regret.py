@@ -1,7 +1,8 @@
 """Test regret in a space whose architectures were all trained (Zela et al. 2020, sec. 3, Fig. 2, 10).
 
-The regret of an architecture is its test error less that of the best one. A table is a CSV file with
-a row for each architecture: columns {cell}_edge{e} with its primitives, then those of `Trained`.
+The regret of an architecture is its test score, such as an error, less that of the best one. A table is
+a CSV file with a row for each architecture: columns {cell}_edge{e} with its primitives, num_parameters,
+test_{score}, test_{score}_std, num_seeds, epochs, and the SIZES of the space's task.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ import statistics
 import numpy as np
 from scipy import special
 
+from rdarts_tf import registry
 from rdarts_tf.analysis import csv_table
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype as genotypes
@@ -26,21 +28,20 @@ class Trained:
 
     Attributes:
         num_parameters: without auxiliary head.
-        test_error, test_error_std: fractions; mean and population standard deviation over seeds.
-        num_seeds, epochs, layers, init_channels: how it was trained.
+        test, test_std: score; mean and population standard deviation over seeds.
+        num_seeds, epochs, sizes: how it was trained.
     """
 
     num_parameters: int
-    test_error: float
-    test_error_std: float
+    test: float
+    test_std: float
     num_seeds: int
     epochs: int
-    layers: int
-    init_channels: int
+    sizes: tuple[int, ...]
 
     @property
     def how(self):
-        return self.num_seeds, self.epochs, self.layers, self.init_channels
+        return self.num_seeds, self.epochs, *self.sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +55,13 @@ class Table:
     space: object
     trained: dict
 
-    def test_error(self, genotype):
-        """The test error of a Genotype of the space."""
-        return self.trained[key(rule.choice_of(self.space, genotype))].test_error
+    def test(self, genotype):
+        """The test score of a Genotype of the space."""
+        return self.trained[key(rule.choice_of(self.space, genotype))].test
 
     def regret(self, genotype):
-        """Its test error - the smallest one of the table."""
-        return self.test_error(genotype) - min(row.test_error for row in self.trained.values())
+        """Its test score - the smallest one of the table."""
+        return self.test(genotype) - min(row.test for row in self.trained.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,16 +69,18 @@ class Line:
     """What runs that differ in their seed give together, by epoch.
 
     Attributes:
+        score: tasks.base.Score.
         num_runs: how many runs.
         epochs: [E].
-        regret, validation_error: [E, 3], mean, smallest and largest over the runs that reached the
+        regret, validation: of the score; [E, 3], mean, smallest and largest over the runs that reached the
             epoch; NaN where no run knows.
     """
 
+    score: object
     num_runs: int
     epochs: np.ndarray
     regret: np.ndarray
-    validation_error: np.ndarray
+    validation: np.ndarray
 
     @property
     def runs(self):
@@ -89,28 +92,35 @@ def key(choice):
     return tuple(_columns(choice).values())
 
 
-def row(choice, trained):
+def score_of(space):
+    """The tasks.base.Score of the task of a space."""
+    return _options(space).SCORE
+
+
+def row(space, choice, trained):
     """{column: value} of an architecture in the table."""
-    return _columns(choice) | dataclasses.asdict(trained)
+    *values, sizes = dataclasses.astuple(trained)
+    return _columns(choice) | dict(zip(_names(space), (*values, *sizes), strict=True))
 
 
-def trained_of(result, config, *, seeds):
+def trained_of(space, result, config, *, seeds):
     """Trained of an evaluation.
 
     Args:
+        space: spaces.base.Space.
         result: content of its result.json.
         config: content of its config.json.
         seeds: integers; only these count.
     """
-    errors = [each["error"] for each in result["seeds"] if each["seed"] in seeds]
+    name = score_of(space).name
+    scores = [each[name] for each in result["seeds"] if each["seed"] in seeds]
     return Trained(
         result["num_parameters"],
-        statistics.fmean(errors),
-        statistics.pstdev(errors),
-        len(errors),
+        statistics.fmean(scores),
+        statistics.pstdev(scores),
+        len(scores),
         config["epochs"],
-        config["layers"],
-        config["init_channels"],
+        tuple(config[size] for size in _names(space)[5:]),
     )
 
 
@@ -123,18 +133,18 @@ def read_table(path, space):
     """
     rows, found = csv_table.read(path), {}
     columns = list(_columns(next(space.architectures())))
-    wanted = [*columns, *(field.name for field in dataclasses.fields(Trained))]
+    wanted = [*columns, *_names(space)]
     if missing := [column for column in wanted if column not in rows[0]]:
         raise UserError(f"{path} has no column {missing[0]}; it needs {', '.join(wanted)}")
     for line, row in enumerate(rows, 2):
         names, where = tuple(row[column] for column in columns), f"{path}, line {line}"
         if names in found:
             raise UserError(f"{where}: architecture {' '.join(names)} is in the table twice")
-        found[names] = _trained(row, where)
+        found[names] = _trained(space, row, where)
     _check_complete(found, space, path)
     if len(ways := sorted({trained.how for trained in found.values()})) > 1:
         raise UserError(
-            f"{path} mixes trainings by {ways[0]} and {ways[-1]} seeds, epochs, layers, channels; "
+            f"{path} mixes trainings by {ways[0]} and {ways[-1]} of {', '.join(_names(space)[3:])}; "
             "train all architectures alike"
         )
     return Table(space, found)
@@ -166,7 +176,7 @@ def genotypes_of_run(space, rows, alphas):
     for index, recorded in enumerate(rows):
         if "genotype" in recorded:
             text = recorded["genotype"]
-            found.append(None if text is None else genotypes.parse(text))
+            found.append(None if text is None else genotypes.parse(text, space))
         elif index >= num_known:
             found.append(None)
         else:
@@ -181,13 +191,16 @@ def run_rows(table, rows, alphas):
     Args:
         table: Table; rows, alphas: see `genotypes_of_run`.
     """
+    score, metrics = score_of(table.space), _options(table.space).METRICS
     return [
         {
             "epoch": recorded["epoch"],
             "genotype": None if genotype is None else str(genotype),
-            "test_error": None if genotype is None else table.test_error(genotype),
+            f"test_{score.name}": None if genotype is None else table.test(genotype),
             "test_regret": None if genotype is None else table.regret(genotype),
-            "validation_error": 1 - recorded["validation/accuracy"],
+            f"validation_{score.name}": score.of(
+                {m.name: recorded.get(f"validation/{m.name}") for m in metrics}
+            ),
         }
         for recorded, genotype in zip(
             rows, genotypes_of_run(table.space, rows, alphas), strict=True
@@ -216,18 +229,20 @@ def labels(settings):
     ]
 
 
-def line(runs):
+def line(runs, score):
     """The Line of runs.
 
     Args:
         runs: [[a dict for each epoch, see `run_rows`]].
+        score: tasks.base.Score.
     """
     epochs = sorted({row["epoch"] for rows in runs for row in rows})
     return Line(
+        score,
         len(runs),
         np.array(epochs),
         _mean_and_range(runs, epochs, "test_regret"),
-        _mean_and_range(runs, epochs, "validation_error"),
+        _mean_and_range(runs, epochs, f"validation_{score.name}"),
     )
 
 
@@ -238,8 +253,8 @@ def told(label, line):
         return f"{label} ({line.runs}): no architecture is known at any epoch"
     (*_, last), best = np.flatnonzero(~np.isnan(mean)), np.nanargmin(mean)
     return (
-        f"{label} ({line.runs}): test regret {100 * mean[last]:.2f} % after epoch {line.epochs[last]}, "
-        f"lowest {100 * mean[best]:.2f} % after epoch {line.epochs[best]}"
+        f"{label} ({line.runs}): test regret {line.score.told(mean[last])} after epoch "
+        f"{line.epochs[last]}, lowest {line.score.told(mean[best])} after epoch {line.epochs[best]}"
     )
 
 
@@ -258,17 +273,28 @@ def _columns(choice):
     return {f"{t}_edge{e}": name for t, names in choice.items() for e, name in enumerate(names)}
 
 
-def _trained(row, where):
+def _options(space):
+    return registry.load_task(space.task, "options")
+
+
+def _names(space):
+    """The columns that tell of a training."""
+    test, sizes = f"test_{score_of(space).name}", getattr(_options(space), "SIZES", ())
+    return ["num_parameters", test, f"{test}_std", "num_seeds", "epochs", *sizes]
+
+
+def _trained(space, row, where):
     """The Trained of a row of texts; `where` names it in errors."""
-    values = {}
-    for field in dataclasses.fields(Trained):
+    values, names = [], _names(space)
+    for index, name in enumerate(names):
         try:
-            values[field.name] = field.type(row[field.name])
+            values.append((float if index in (1, 2) else int)(row[name]))
         except (TypeError, ValueError) as error:
+            raise UserError(f"{where}: {name} is {row[name]!r}, which is no number") from error
+    fraction = score_of(space).unit == "%"
+    for name, value in list(zip(names, values, strict=True))[1:3]:
+        if not 0 <= value <= 1 and (fraction or not math.isfinite(value)):
             raise UserError(
-                f"{where}: {field.name} is {row[field.name]!r}, which is no number"
-            ) from error
-    for name in ("test_error", "test_error_std"):
-        if not 0 <= values[name] <= 1:
-            raise UserError(f"{where}: {name} is {values[name]}; errors are fractions of 1")
-    return Trained(**values)
+                f"{where}: {name} is {value}, not {'a fraction of 1' if fraction else 'finite'}"
+            )
+    return Trained(*values[:5], tuple(values[5:]))

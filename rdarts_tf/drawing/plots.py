@@ -127,29 +127,30 @@ def spectra(spectra, *, title):
 
 
 def regrets(lines, *, title):
-    """Figure of the test regret, above, and of the one-shot validation error, below, by epoch.
+    """Figure of the test regret, above, and of the one-shot validation score, below, by epoch.
 
     Means over runs, in bands from the smallest to the largest. As Figures 2 and 10 of Zela et al. 2020.
 
     Args:
-        lines: {label: regret.Line}.
+        lines: {label: regret.Line} of the same score.
     Returns:
         matplotlib Figure.
     """
     figure = Figure(figsize=(6.4, 6.4), dpi=DPI, layout="constrained")
     figure.suptitle(title)
-    panels = figure.subplots(2, 1, sharex=True)
+    panels, score = figure.subplots(2, 1, sharex=True), next(iter(lines.values())).score
+    unit = f" ({score.unit})" if score.unit else ""
     for (label, line), color in zip(lines.items(), itertools.cycle(CURVE_COLORS), strict=False):
-        for axes, values in zip(panels, (line.regret, line.validation_error), strict=True):
+        for axes, values in zip(panels, (line.regret, line.validation), strict=True):
             known = np.isfinite(values).all(axis=1)  # a line leads over epochs that are not
             epochs = np.asarray(line.epochs)[known]
-            mean, low, high = 100 * values[known].T  # [3, E] in percent
+            mean, low, high = score.factor * values[known].T  # [3, E]
             axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
             axes.plot(
                 epochs, mean, ".-", color=color, label=f"{label} ({line.runs})", clip_on=False
             )
-    panels[0].set(ylabel="test regret (%)")
-    panels[1].set(ylabel="one-shot validation error (%)", xlabel="epoch")
+    panels[0].set(ylabel=f"test regret{unit}")
+    panels[1].set(ylabel=f"one-shot validation {score.words}{unit}", xlabel="epoch")
     panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].legend(fontsize=8)
     for axes in panels:

@@ -1,9 +1,11 @@
 """Which cells are found: the discretisation rule, choices and sampled paths as genotypes. No TensorFlow."""
 
+import dataclasses
+
 import numpy as np
 
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes.genotype import Genotype, GenotypeError, of_space
+from rdarts_tf.genotypes.genotype import GenotypeError, of_space
 
 
 def derive(space, edge_weights):
@@ -86,7 +88,7 @@ def choice_of(space, genotype):
         len(choice[t]) == len(by_edge) and all(map(tuple.__contains__, by_edge, choice[t]))
         for t, by_edge in space.primitives.items()
     )
-    if not offered or of_choice(space, choice) != Genotype(ordered, genotype.concat):
+    if not offered or of_choice(space, choice) != dataclasses.replace(genotype, cells=ordered):
         raise GenotypeError(f"space {space.name!r} has no architecture {genotype}")
     return {t: choice[t] for t in space.cell_types}
 

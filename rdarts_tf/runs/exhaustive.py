@@ -30,6 +30,7 @@ class Exhaustive:
     def __init__(self, space, dataset, *, seeds, out, common):
         self.space = SearchConfig(space=space).make_space()
         rule.check_keeps_all_edges(self.space)
+        self.score = regret.score_of(self.space)
         given, own = flags.parse(lambda _: evaluate_config.of_space(self.space), common)
         if own["run_dir"] or own["overwrite"] or own["extend"] or given.split != "test":
             raise UserError(
@@ -61,9 +62,11 @@ class Exhaustive:
             (id, regret.Trained) of the best.
         """
         found = {name: self._trained(name) for name in self.choices}
-        rows = [regret.row(choice, found[name]) for name, choice in self.choices.items()]
+        rows = [
+            regret.row(self.space, choice, found[name]) for name, choice in self.choices.items()
+        ]
         RunDir(self.table.parent).write_bytes(self.table.name, csv_table.to_bytes(rows))
-        return min(found.items(), key=lambda pair: pair[1].test_error)
+        return min(found.items(), key=lambda pair: pair[1].test)
 
     def _task(self, name):
         text = str(rule.of_choice(self.space, self.choices[name]))
@@ -115,4 +118,5 @@ class Exhaustive:
         result, seeds = run_dir.read_json("result.json"), config.seed_list()
         if result is None or not set(seeds) <= {each["seed"] for each in result["seeds"]}:
             return None
-        return regret.trained_of(result, run_dir.read_json("config.json"), seeds=seeds)
+        recorded = run_dir.read_json("config.json")
+        return regret.trained_of(self.space, result, recorded, seeds=seeds)

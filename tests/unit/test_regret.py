@@ -18,8 +18,9 @@ from rdarts_tf.genotypes.rule import choice_of, derive, of_choice
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.spaces.s1 import SPACE as S1
 from rdarts_tf.spaces.s5 import SPACE
-from rdarts_tf.tasks.image_classification.options import SearchConfig
+from rdarts_tf.tasks.image_classification.options import SCORE, SearchConfig
 from tests import in_process
+from tests.toy_task import SPACE as TOY
 
 SEP, SKIP, POOL = "sep_conv_3x3", "skip_connect", "max_pool_3x3"
 # An error for each edge's primitive: the best of all is SEP everywhere, with 4 * 0.01.
@@ -115,7 +116,7 @@ def test_regret_is_the_distance_to_the_best_of_the_table(table):
     read = regret.read_table(table, SPACE)
     assert len(read.trained) == 81
     found = parse(str(genotype(SEP, SKIP, POOL, SEP)))
-    assert read.test_error(found) == pytest.approx(0.01 + 0.02 + 0.05 + 0.01)
+    assert read.test(found) == pytest.approx(0.01 + 0.02 + 0.05 + 0.01)
     assert read.regret(found) == pytest.approx(0.09 - 0.04)
     assert read.regret(genotype(SEP, SEP, SEP, SEP)) == 0
     assert read.regret(genotype(POOL, POOL, POOL, POOL)) == pytest.approx(0.2 - 0.04)
@@ -124,7 +125,7 @@ def test_regret_is_the_distance_to_the_best_of_the_table(table):
 def test_a_row_is_written_as_it_is_read(table):
     read = regret.read_table(table, SPACE)
     choice = {"normal": (POOL, POOL), "reduce": (POOL, SEP)}
-    written = regret.row(choice, read.trained[regret.key(choice)])
+    written = regret.row(SPACE, choice, read.trained[regret.key(choice)])
     assert ",".join(written) == COLUMNS
     assert [str(value) for value in written.values()] == table_lines()[3].split(",")
 
@@ -135,8 +136,8 @@ def test_what_an_evaluation_gives():
         "seeds": [{"seed": s, "error": e} for s, e in enumerate((9, 2, 4))],
     }
     settings = {"epochs": 30, "layers": 3, "init_channels": 8, "batch_size": 64}
-    found = regret.trained_of(result, settings, seeds=[2, 1])
-    assert found == regret.Trained(7, 3.0, 1.0, 2, 30, 3, 8)
+    found = regret.trained_of(SPACE, result, settings, seeds=[2, 1])
+    assert found == regret.Trained(7, 3.0, 1.0, 2, 30, (3, 8))
 
 
 @pytest.mark.parametrize(
@@ -206,10 +207,10 @@ def test_a_line_is_the_mean_in_a_band_over_those_that_know():
             {"epoch": 1, "test_regret": None, "validation_error": 0.2},
         ],
     ]
-    line = regret.line(rows)
+    line = regret.line(rows, SCORE)
     assert line.num_runs == 2 and line.epochs.tolist() == [0, 1]
     np.testing.assert_allclose(line.regret, [[0.2, 0.1, 0.3], [np.nan] * 3])
-    np.testing.assert_allclose(line.validation_error, [[0.45, 0.4, 0.5], [0.2] * 3])
+    np.testing.assert_allclose(line.validation, [[0.45, 0.4, 0.5], [0.2] * 3])
     assert regret.told("darts", line) == (
         "darts (2 runs): test regret 20.00 % after epoch 0, lowest 20.00 % after epoch 0"
     )
@@ -218,8 +219,8 @@ def test_a_line_is_the_mean_in_a_band_over_those_that_know():
 def test_the_figure_has_a_line_and_a_band_in_each_panel():
     values = np.array([[0.02, 0.01, 0.04], [0.01, 0.0, 0.02]])
     lines = {
-        "darts": regret.Line(3, np.array([0, 1]), values, values + 0.1),
-        "random_ws": regret.Line(1, np.array([0, 1]), values / 2, values + 0.2),
+        "darts": regret.Line(SCORE, 3, np.array([0, 1]), values, values + 0.1),
+        "random_ws": regret.Line(SCORE, 1, np.array([0, 1]), values / 2, values + 0.2),
     }
     figure = plots.regrets(lines, title="s5 on digits")
     above, below = figure.axes
@@ -231,6 +232,37 @@ def test_the_figure_has_a_line_and_a_band_in_each_panel():
     texts = [text.get_text() for text in above.get_legend().get_texts()]
     assert texts == ["darts (3 runs)", "random_ws (1 run)"]
     assert mpl_image.imread(io.BytesIO(plots.to_png(figure)), format="png").shape[2] >= 3
+
+
+def test_another_task_has_columns_and_numbers_of_its_own(tmp_path):
+    table = tmp_path / "toy.csv"
+    header = "toy_edge0,num_parameters,test_loss,test_loss_std,num_seeds,epochs\n"
+    table.write_text(f"{header}on,1,12.5,0.5,2,9\noff,1,10.0,0.0,2,9\n")
+    read = regret.read_table(table, TOY)
+    trained = read.trained["on",]
+    assert trained == regret.Trained(1, 12.5, 0.5, 2, 9, ())
+    written = regret.row(TOY, {"toy": ("on",)}, trained)
+    assert ",".join(written) + "\n" == header
+    result = {"num_parameters": 1, "seeds": [{"seed": 0, "loss": 12}, {"seed": 1, "loss": 13}]}
+    assert regret.trained_of(TOY, result, {"epochs": 9}, seeds=[0, 1]) == trained
+    rows = regret.run_rows(read, [{"epoch": 0, "validation/loss": 3.0}], {"toy": [[[1.0, 0.0]]]})
+    assert rows[0] | {"genotype": None} == {
+        "epoch": 0,
+        "genotype": None,
+        "test_loss": 12.5,
+        "test_regret": 2.5,
+        "validation_loss": 3.0,
+    }
+    line = regret.line([rows], regret.score_of(TOY))
+    assert regret.told("darts", line) == (
+        "darts (1 run): test regret 2.5000 after epoch 0, lowest 2.5000 after epoch 0"
+    )
+    above, below = plots.regrets({"darts": line}, title="toy").axes
+    assert above.lines[0].get_ydata() == [2.5]
+    assert (above.get_ylabel(), below.get_ylabel()) == ("test regret", "one-shot validation loss")
+    table.write_text(f"{header}on,1,inf,0.5,2,9\noff,1,10.0,0.0,2,9\n")
+    with pytest.raises(UserError, match="line 2: test_loss is inf, not finite"):
+        regret.read_table(table, TOY)
 
 
 # The command.
