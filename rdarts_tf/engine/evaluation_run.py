@@ -47,7 +47,9 @@ class EvaluationRun(EpochRun):
             Interrupted, Diverged.
         """
         environment.note(self.run_dir, self.epoch + (self.first_step > 0), self.say)
-        self.board = summaries.of(self.run_dir, resume_step=self.epoch)
+        others = (*self.problem.rates(self.config, 0), "step_seconds")
+        tags = summaries.tags("train", self.problem.METRICS, others)
+        self.board = summaries.of(self.run_dir, tags, resume_step=self.epoch)
         hparams = dataclasses.asdict(self.config) | {"seed": self.seed}
         self.board.hparams(hparams)
         with Stop.on_signals() as self.stop:

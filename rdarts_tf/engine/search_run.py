@@ -80,7 +80,9 @@ class SearchRun(EpochRun):
         begun = self.epoch + (self.first_step > 0)
         self._describe(extending=self.decisions.extend(begun))
         environment.note(self.run_dir, begun, self.say)
-        self.board = summaries.of(self.run_dir, resume_step=self.epoch)
+        others = (*self.problem.rates(self.config, 0), "skip_connections", "step_seconds")
+        tags = summaries.tags("search", self.problem.METRICS, others)
+        self.board = summaries.of(self.run_dir, tags, resume_step=self.epoch)
         self.board.hparams(dataclasses.asdict(self.config))
         with Stop.on_signals() as self.stop:
             self._decide()  # again, if the process ended between an epoch and its decision

@@ -1,7 +1,7 @@
 """TensorBoard: every tag that a run writes, in one place.
 
-Scalars (step = epoch): `<stage>/<metric or rate>` of each of STAGES, as metrics.jsonl has them, and
-CURVATURE_TAGS. Per cell type: `alpha/<cell_type>` (histogram of raw alphas),
+Scalars (step = epoch): of each of STAGES `<stage>/<metric of the task>` and the rates, as metrics.jsonl
+has them, and CURVATURE_TAGS. Per cell type: `alpha/<cell_type>` (histogram of raw alphas),
 `alpha/<cell_type>_weights` (heat map of the edge weights), `cell/<cell_type>` (drawing of the
 genotype). Once a run: hyperparameters and, with them, `result/<metric>`.
 """
@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams import api as hparams_api
 
 from rdarts_tf.drawing import cell_plot, plots
 
-STAGES = ("search", "validation", "train", "score")
+STAGES = {"search": "validation", "train": "score"}  # {what trains: what scores it}
 CURVATURE_TAGS = (
     "curvature/lambda_max",
     "curvature/lambda_max_local_average",
@@ -30,11 +30,24 @@ CELL_TAG = "cell/{}"
 RESULT_TAG = "result/{}"
 
 
-def of(run_dir, *, resume_step=0):
+def of(run_dir, tags, *, resume_step=0):
     """The summaries of a runs.run_dir.RunDir; see `SearchSummaries`."""
     if run_dir.WRITES:
-        return SearchSummaries(run_dir.tensorboard, resume_step=resume_step)
+        return SearchSummaries(run_dir.tensorboard, tags, resume_step=resume_step)
     return NoSummaries()
+
+
+def tags(stage, metrics, others):
+    """The scalar tags of a run.
+
+    Args:
+        stage: that trains, of STAGES.
+        metrics: tuple of tasks.base.Metric.
+        others: names of what is recorded of that stage beside metrics, such as rates.
+    """
+    names = dict.fromkeys(["loss", *(metric.name for metric in metrics)])
+    trained = [f"{stage}/{name}" for name in (*names, *others)]
+    return (*trained, *(f"{STAGES[stage]}/{name}" for name in names), *CURVATURE_TAGS)
 
 
 class NoSummaries:
@@ -49,11 +62,13 @@ class SearchSummaries:
 
     Args:
         log_dir: directory; a resumed run passes the same one.
+        tags: of the scalars, see `tags`.
         resume_step: first epoch that this process writes. Events of it and of later epochs that a
             killed process left in log_dir no longer show.
     """
 
-    def __init__(self, log_dir, *, resume_step=0):
+    def __init__(self, log_dir, tags=(), *, resume_step=0):
+        self._tags = tags
         self._writer = tf.summary.create_file_writer(str(log_dir))
         self.rewind(resume_step)
 
@@ -70,17 +85,14 @@ class SearchSummaries:
         self.flush()
 
     def epoch(self, epoch, *, scalars):
-        """Writes {tag: number}; each tag is of a stage or of CURVATURE_TAGS. None: it is missing.
+        """Writes {tag: number}; None: it is missing.
 
         Raises:
             ValueError: unknown tag; nothing is written then.
         """
         for tag in scalars:
-            if tag not in CURVATURE_TAGS and tag.partition("/")[0] not in STAGES:
-                raise ValueError(
-                    f"unknown scalar tag {tag!r}; known are {', '.join(CURVATURE_TAGS)} and those of "
-                    f"the stages {', '.join(STAGES)}"
-                )
+            if tag not in self._tags:
+                raise ValueError(f"unknown scalar tag {tag!r}; known are {', '.join(self._tags)}")
         with self._writer.as_default(step=epoch):
             for tag, value in scalars.items():
                 if value is not None:

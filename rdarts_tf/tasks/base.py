@@ -163,6 +163,8 @@ class Problem:
     def rates(self, config, epoch):
         """{name: float} of an epoch, "learning_rate" among them, recorded and passed to `loss`.
 
+        The names are the same in every epoch.
+
         Args:
             config: as the method has it in force in this epoch.
         """

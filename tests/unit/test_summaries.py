@@ -8,11 +8,14 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from rdarts_tf.engine import summaries as summaries_lib
 from rdarts_tf.engine.summaries import CURVATURE_TAGS, STAGES, SearchSummaries
 from rdarts_tf.genotypes.genotype import Genotype
 from rdarts_tf.spaces.base import CellSpace
+from rdarts_tf.tasks.base import Metric
 
-SCALAR_TAGS = (*CURVATURE_TAGS, *(f"{stage}/loss" for stage in STAGES), "search/learning_rate")
+METRICS = (Metric("loss", -1), Metric("perplexity", -1))
+TAGS = {stage: summaries_lib.tags(stage, METRICS, ("learning_rate",)) for stage in STAGES}
 SEP, SKIP = "sep_conv_3x3", "skip_connect"
 GENOTYPE = Genotype(
     {"normal": ((SEP, 0), (SKIP, 1)), "reduce": ((SKIP, 0), (SKIP, 1))},
@@ -52,19 +55,31 @@ def _wait_for_the_next_second():
     time.sleep(1.1)
 
 
-def test_scalars_come_back_at_their_epoch(tmp_path):
-    summaries = SearchSummaries(tmp_path)
+def test_tags_are_those_of_the_tasks_metrics_and_of_what_varies():
+    trained, scored = ("loss", "perplexity", "learning_rate"), ("loss", "perplexity")
+    for train, score in (("search", "validation"), ("train", "score")):
+        expected = [f"{train}/{name}" for name in trained] + [f"{score}/{name}" for name in scored]
+        assert TAGS[train] == (*expected, *CURVATURE_TAGS)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_scalars_come_back_at_their_epoch(tmp_path, stage):
+    summaries = SearchSummaries(tmp_path, TAGS[stage])
     for epoch in range(3):
-        summaries.epoch(epoch, scalars={tag: epoch + i for i, tag in enumerate(SCALAR_TAGS)})
+        summaries.epoch(epoch, scalars={tag: epoch + i for i, tag in enumerate(TAGS[stage])})
     summaries.close()
-    for i, tag in enumerate(SCALAR_TAGS):
+    for i, tag in enumerate(TAGS[stage]):
         assert _scalars(tmp_path, tag) == [(0, i), (1, i + 1), (2, i + 2)]
 
 
-def test_unknown_scalar_tag_is_refused_before_anything_is_written(tmp_path):
-    summaries = SearchSummaries(tmp_path)
-    with pytest.raises(ValueError, match="unknown scalar tag 'serach/loss'; known are curvature/l"):
-        summaries.epoch(0, scalars={"search/loss": 1.0, "serach/loss": 1.0})
+@pytest.mark.parametrize(
+    "tag",
+    ["serach/loss", "search/accuracy", "validation/learning_rate", "train/loss", "curvature/loss"],
+)
+def test_unknown_scalar_tag_is_refused_before_anything_is_written(tmp_path, tag):
+    summaries = SearchSummaries(tmp_path, TAGS["search"])
+    with pytest.raises(ValueError, match=f"unknown scalar tag '{tag}'; known are search/loss, "):
+        summaries.epoch(0, scalars={"search/loss": 1.0, tag: 1.0})
     summaries.close()
     assert _read(tmp_path).Tags()["tensors"] == []
 
@@ -72,7 +87,7 @@ def test_unknown_scalar_tag_is_refused_before_anything_is_written(tmp_path):
 def test_alphas_as_histogram_and_heat_map(tmp_path):
     raw = np.arange(10.0).reshape(5, 2)
     weights = np.full([5, 2], 0.5)
-    summaries = SearchSummaries(tmp_path)
+    summaries = SearchSummaries(tmp_path, TAGS["search"])
     summaries.alphas(
         4,
         dict.fromkeys(("normal", "reduce"), CellSpace(((SEP, SKIP),) * 5, num_nodes=2)),
@@ -88,7 +103,7 @@ def test_alphas_as_histogram_and_heat_map(tmp_path):
 
 
 def test_genotype_is_drawn_per_cell_type(tmp_path):
-    summaries = SearchSummaries(tmp_path)
+    summaries = SearchSummaries(tmp_path, TAGS["search"])
     summaries.genotype(7, GENOTYPE)
     summaries.close()
     for cell_type in ("normal", "reduce"):
@@ -97,7 +112,7 @@ def test_genotype_is_drawn_per_cell_type(tmp_path):
 
 def test_recurrent_cell_is_drawn(tmp_path):
     genotype = Genotype({"recurrent": (("tanh", 0), ("relu", 1))}, {"recurrent": (1, 2)})
-    summaries = SearchSummaries(tmp_path)
+    summaries = SearchSummaries(tmp_path, TAGS["search"])
     summaries.genotype(0, genotype)
     summaries.alphas(
         0,
@@ -120,7 +135,7 @@ def _check_image(log_dir, tag, *, step):
 
 
 def test_hparams_hold_simple_values_and_results(tmp_path):
-    summaries = SearchSummaries(tmp_path)
+    summaries = SearchSummaries(tmp_path, TAGS["search"])
     config = {"method": "darts_es", "epochs": 50, "exact": True, "seeds": (1, 2), "name": None}
     summaries.hparams(config, {"test_error": 0.03}, step=50)
     summaries.close()
@@ -135,14 +150,14 @@ def test_hparams_hold_simple_values_and_results(tmp_path):
 
 
 def test_hparams_refuse_what_json_cannot_hold(tmp_path):
-    summaries = SearchSummaries(tmp_path)
+    summaries = SearchSummaries(tmp_path, TAGS["search"])
     with pytest.raises(TypeError, match="not JSON serializable"):
         summaries.hparams({"layer": object()})
     summaries.close()
 
 
 def test_text(tmp_path):
-    summaries = SearchSummaries(tmp_path)
+    summaries = SearchSummaries(tmp_path, TAGS["search"])
     summaries.text("decision", "stopped at **epoch 3**", step=3)
     summaries.close()
     [(step, text)] = _values(tmp_path, "decision")
@@ -151,10 +166,10 @@ def test_text(tmp_path):
 
 def test_resume_hides_what_the_killed_process_wrote_too_much(tmp_path):
     """The first writer is flushed but never closed, as after a kill."""
-    killed = SearchSummaries(tmp_path)
+    killed = SearchSummaries(tmp_path, TAGS["search"])
     _write_losses(killed, range(5), 1.0)
     _wait_for_the_next_second()
-    resumed = SearchSummaries(tmp_path, resume_step=3)
+    resumed = SearchSummaries(tmp_path, TAGS["search"], resume_step=3)
     before = [(0, 1.0), (1, 1.0), (2, 1.0)]
     assert _scalars(tmp_path, "search/loss") == before
     _write_losses(resumed, range(3, 6), 2.0)
@@ -163,19 +178,19 @@ def test_resume_hides_what_the_killed_process_wrote_too_much(tmp_path):
 
 def test_resume_twice_and_from_the_start(tmp_path):
     for resume_step, loss in ((0, 1.0), (2, 2.0), (0, 3.0), (1, 4.0)):
-        summaries = SearchSummaries(tmp_path, resume_step=resume_step)
+        summaries = SearchSummaries(tmp_path, TAGS["search"], resume_step=resume_step)
         _write_losses(summaries, range(resume_step, 3), loss)
         _wait_for_the_next_second()
     assert _scalars(tmp_path, "search/loss") == [(0, 3.0), (1, 4.0), (2, 4.0)]
 
 
 def test_resume_after_a_kill_in_the_middle_of_a_record(tmp_path):
-    killed = SearchSummaries(tmp_path)
+    killed = SearchSummaries(tmp_path, TAGS["search"])
     _write_losses(killed, range(5), 1.0)
     [path] = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-10])
     _wait_for_the_next_second()
-    _write_losses(SearchSummaries(tmp_path, resume_step=4), [4], 2.0)
+    _write_losses(SearchSummaries(tmp_path, TAGS["search"], resume_step=4), [4], 2.0)
     assert _scalars(tmp_path, "search/loss") == [(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0)]
 
 
@@ -183,7 +198,7 @@ def test_resume_in_a_new_process_after_a_real_kill(tmp_path):
     code = (
         "import os, sys\n"
         "from rdarts_tf.engine.summaries import SearchSummaries\n"
-        "summaries = SearchSummaries(sys.argv[1])\n"
+        "summaries = SearchSummaries(sys.argv[1], ['search/loss'])\n"
         "for epoch in range(4):\n"
         "    summaries.epoch(epoch, scalars={'search/loss': 1.0})\n"
         "    summaries.flush()\n"
@@ -192,12 +207,12 @@ def test_resume_in_a_new_process_after_a_real_kill(tmp_path):
     process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert process.returncode == -9
     _wait_for_the_next_second()
-    _write_losses(SearchSummaries(tmp_path, resume_step=2), [2], 2.0)
+    _write_losses(SearchSummaries(tmp_path, TAGS["search"], resume_step=2), [2], 2.0)
     assert _scalars(tmp_path, "search/loss") == [(0, 1.0), (1, 1.0), (2, 2.0)]
 
 
 def test_rewind_within_a_process(tmp_path):
-    summaries = SearchSummaries(tmp_path)
+    summaries = SearchSummaries(tmp_path, TAGS["search"])
     _write_losses(summaries, range(4), 1.0)
     summaries.rewind(1)
     _write_losses(summaries, range(1, 3), 2.0)
