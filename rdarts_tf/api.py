@@ -177,9 +177,7 @@ class Run:
             UserError, runs.child.Died, KeyboardInterrupt: see `search`.
         """
         flags = self._complete("export", flags | {"format": format})
-        task = evaluate_config.of_record(self.config).TASK
-        options = registry.load_task(task, "options")
-        config, _ = _parse("export", lambda _: options.ExportConfig, flags)
+        config, _ = _parse("export", given.export, flags)
         lines = child.run("export", child.arguments(flags))
         written = next(path for path in map(pathlib.Path, reversed(lines)) if path.exists())
         return (written.parent if config.format in ("png", "svg", "dot") else written).absolute()

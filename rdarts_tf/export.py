@@ -12,6 +12,8 @@ from absl import logging
 from rdarts_tf import registry
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import flags
+from rdarts_tf.config import task as tasks
+from rdarts_tf.config.search import space_of
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
 from rdarts_tf.runs import given, placing
@@ -40,11 +42,6 @@ def main(config, *, run_dir, overwrite):
     return 0
 
 
-def options(early):
-    """The class of the configuration, by the cells that are exported."""
-    return registry.load_task(given.evaluation(early).TASK, "options").ExportConfig
-
-
 def _check(config, run_dir):
     drawing = config.format in _DRAWINGS
     if run_dir is None and not (config.genotype and (drawing or config.what == "cell")):
@@ -56,12 +53,15 @@ def _check(config, run_dir):
         )
     if config.what == "cell" and config.format in ("tflite", "onnx"):
         raise UserError(f"--what=cell goes with --format=keras or savedmodel, not {config.format}")
+    if config.TASK is None and not drawing:
+        early = {"space": config.space, "genotype": config.genotype}
+        tasks.part(given.options(early | {"run_dir": run_dir and run_dir.path}), "ExportConfig")
     config.check_values()
 
 
 def _genotype(config, run_dir):
     if config.genotype:
-        return named.read(config.genotype)
+        return named.read(config.genotype, space_of(config.space) if config.space else None)
     path = run_dir.path / "genotype.json"
     if path.exists():
         return named.read(str(path))
@@ -116,7 +116,8 @@ def _export_cell(config, run_dir, *, overwrite):
 
 def _export_network(config, run_dir, *, overwrite):
     folder, result = _evaluation(config, run_dir, needed_for="a retrained network")
-    evaluated = evaluate_config.of_evaluation(folder.read_json("config.json"))
+    kind = tasks.part(registry.load_task(config.TASK, "options"), "EvaluateConfig")
+    evaluated = evaluate_config.of_evaluation(kind, folder.read_json("config.json"))
     calibrated = config.quantize == "int8"
     name = f"{folder.path.name}{'_int8' if calibrated else ''}{_SUFFIX[config.format]}"
     path = _target(config, run_dir, name, overwrite=overwrite)
@@ -179,7 +180,7 @@ def _arrays(config, folder, result):
 
 def run():
     """The command; exits."""
-    flags.run(main, options)
+    flags.run(main, given.export)
 
 
 if __name__ == "__main__":

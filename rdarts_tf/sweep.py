@@ -87,12 +87,14 @@ def _checked_evaluation(config, searched):
     given, own = flags.parse(lambda _: evaluate_config.of_space(space), arguments)
     _refuse_overwrite(own)
     workers.check_alone(given, "a sweep")
-    if given.genotype or own["run_dir"]:
-        raise UserError("--evaluate retrains what is found; leave --genotype and --run_dir out")
+    if given.genotype or given.space or own["run_dir"]:
+        raise UserError(
+            "--evaluate retrains what is found; leave --genotype, --space and --run_dir out"
+        )
     dataset = given.dataset or searched.dataset
     own_dataset = () if given.dataset else (f"--dataset={dataset}",)  # of a record not trusted
     some = rule.derive(space, {t: np.zeros(c.alpha_shape) for t, c in space.cells.items()})
-    given = dataclasses.replace(given, genotype=str(some), dataset=dataset)
+    given = dataclasses.replace(given, genotype=str(some), space=searched.space, dataset=dataset)
     evaluate_config.resolve(given, None)
     return [*arguments, *own_dataset, *base.argv(searched.plugin_flags())]
 

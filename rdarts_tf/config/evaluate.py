@@ -5,8 +5,9 @@ import hashlib
 import re
 
 from rdarts_tf import registry
-from rdarts_tf.config import base
+from rdarts_tf.config import base, task
 from rdarts_tf.config.base import ConfigError, option
+from rdarts_tf.config.search import space_of
 from rdarts_tf.genotypes import named
 
 
@@ -18,6 +19,9 @@ class EvaluateConfig(base.RunConfig):
 
     genotype: str | None = option(
         "what", None, "instead of the run's: the text Genotype(...), a file, or a published name"
+    )
+    space: str | None = option(
+        "what", None, "whose cells --genotype has; default: that of the run, or as the cells tell"
     )
     dataset: str | None = option("what", None, "data set; default: that of the run, else cifar10")
     seeds: str = option("what", "1", "one training for each, separated by commas")
@@ -80,36 +84,20 @@ class EvaluateConfig(base.RunConfig):
 
 def of_space(space):
     """The subclass of EvaluateConfig of a spaces.base.Space's task."""
-    return registry.load_task(space.task, "options").EvaluateConfig
+    return task.part(registry.load_task(space.task, "options"), "EvaluateConfig")
 
 
-def of_record(recorded):
-    """The subclass of EvaluateConfig of the task of a search's recorded fields, by default of images."""
-    if "space" in recorded:
-        space, _, _ = base.plugin("spaces", recorded["space"], "SPACE")
-        return of_space(space.SPACE)
-    return registry.load_task("image_classification", "options").EvaluateConfig
-
-
-def of_genotype(genotype):
-    """The subclass of EvaluateConfig of the task whose networks have such cells, by default of images."""
-    for task in registry.names("tasks"):
-        options = registry.load_task(task, "options")
-        if set(genotype.cells) == set(options.CELL_TYPES):
-            return options.EvaluateConfig
-    return registry.load_task("image_classification", "options").EvaluateConfig
-
-
-def of_evaluation(recorded):
+def of_evaluation(kind, recorded):
     """The EvaluateConfig of an evaluation's recorded fields, a dict.
 
+    Args:
+        kind: the subclass of its task.
     Raises:
         ConfigError: it is of another version.
     """
     try:
-        kind = of_genotype(named.read(recorded["genotype"]))
         return kind(**base.fields_of(recorded))
-    except (KeyError, TypeError) as error:
+    except TypeError as error:
         raise ConfigError(f"the evaluation's config.json is of another version: {error}") from error
 
 
@@ -123,6 +111,7 @@ def resolve(config, run_dir):
         UserError: no genotype, or a value that cannot be.
     """
     searched = (run_dir and run_dir.read_json("config.json")) or {}
+    searched |= {"space": config.space} if config.space else {}
     dataset = config.dataset or searched.get("dataset") or config.DATASET
     defaults = config.defaults(config.preset, dataset, searched)
     defaults |= {"name": default_name(dataset, config.split)}
@@ -145,14 +134,14 @@ def default_run_dir(config):
     if spec is None:
         raise ConfigError("give --run_dir of a finished search, or --genotype")
     if spec not in named.TEXTS:
-        text = str(named.read(spec))
+        text = str(_read(config))
         spec = f"genotype_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     return f"runs/{spec}_{folder_name(config.dataset or config.DATASET)}"
 
 
 def _genotype(config, run_dir):
     if config.genotype:
-        return str(named.read(config.genotype))
+        return str(_read(config))
     if run_dir is None:
         raise ConfigError("give --run_dir of a finished search, or --genotype")
     path = run_dir.path / "genotype.json"
@@ -162,6 +151,11 @@ def _genotype(config, run_dir):
             f"python -m rdarts_tf.search --run_dir={run_dir.path}, or give --genotype"
         )
     return str(named.read(str(path)))
+
+
+def _read(config):
+    """The Genotype that --genotype gives."""
+    return named.read(config.genotype, space_of(config.space) if config.space else None)
 
 
 def folder_name(text):

@@ -9,6 +9,7 @@ from rdarts_tf.config.base import option
 class ExportConfig:
     """What is written of a run for use elsewhere."""
 
+    TASK = None  # none exports such networks; their cells can be drawn
     READS_RECORDS = True
     RUN_DIR = "the run whose cells or retrained network are exported"
     OVERWRITE = "replace a file or a former export that is in the way; another folder never is"
@@ -34,6 +35,9 @@ class ExportConfig:
         "what",
         None,
         "to draw or export cells of: the text Genotype(...), a file, or a published name",
+    )
+    space: str | None = option(
+        "what", None, "whose cells --genotype has; default: that of the run, or as the cells tell"
     )
     out: str | None = option(
         "run directory",

@@ -181,7 +181,8 @@ def _parsed(values, argv, config_class):
             other = getattr(registry.load_task(task, "options"), config_class.__name__, None)
             if other and names & set(other.__dataclass_fields__):
                 raise ConfigError(
-                    f"--{error.flagname} is a flag of the task {task}, not of {config_class.TASK}; "
+                    f"--{error.flagname} is a flag of the task {task}, not of "
+                    f"{config_class.TASK or 'these cells'}; "
                     "leave it out, or take another space"
                 ) from error
         raise ConfigError(f"{error}; --help lists the flags") from error

@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from rdarts_tf import registry
-from rdarts_tf.config import base, workers
+from rdarts_tf.config import base, task, workers
 from rdarts_tf.config.base import ConfigError, option
 
 
@@ -143,8 +142,12 @@ def of_space(spec):
     Raises:
         UserError: no such space or task.
     """
-    module, _, _ = base.plugin("spaces", spec, "SPACE")
-    return registry.load_task(module.SPACE.task, "options").SearchConfig
+    return task.of_space(spec).SearchConfig
+
+
+def space_of(spec):
+    """The spaces.base.Space that a user names; raises UserError if there is none."""
+    return SearchConfig(space=spec).make_space()
 
 
 def of_given(given):

@@ -6,6 +6,10 @@ from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
 
 
+class UnknownCells(UserError):
+    """Cells of which no task of this package builds networks."""
+
+
 def of_space(spec):
     """Of a space as a user names it.
 
@@ -20,13 +24,13 @@ def of_genotype(genotype):
     """Of the task of this package whose networks have such cells.
 
     Raises:
-        UserError: there is none.
+        UnknownCells: there is none.
     """
     for task in registry.names("tasks"):
         options = registry.load_task(task, "options")
         if fits(options, genotype):
             return options
-    raise UserError(
+    raise UnknownCells(
         f"no task has networks of the cells {', '.join(genotype.cells)}; give --space=... of the "
         "space that they belong to"
     )

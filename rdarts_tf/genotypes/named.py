@@ -32,19 +32,21 @@ TEXTS = {
 }
 
 
-def read(spec):
+def read(spec, space=None):
     """The Genotype of a published name, of the text form or JSON itself, or of a file with either.
 
+    Args:
+        space: spaces.base.Space that it is of, see `genotype.parse`.
     Raises:
         GenotypeError: it is none of these.
     """
     spec = spec.strip()
     if spec in TEXTS:
-        return genotype.parse(TEXTS[spec])
+        return genotype.parse(TEXTS[spec], space)
     if "(" in spec or "{" in spec:
-        return genotype.parse(spec)
+        return genotype.parse(spec, space)
     try:
-        return genotype.parse(pathlib.Path(spec).read_text())
+        return genotype.parse(pathlib.Path(spec).read_text(), space)
     except (OSError, UnicodeDecodeError) as error:
         raise genotype.GenotypeError(
             f"no genotype {spec!r}: neither a file, nor the text Genotype(...), nor one of "

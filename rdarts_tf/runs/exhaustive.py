@@ -44,6 +44,8 @@ class Exhaustive:
         for name, size in sizes.items():
             value = getattr(given, name)
             self.changes[name] = size if value is None else value
+        if "." in space:  # of a task that the cells do not tell
+            self.changes["space"] = space
         self.given, self.common = dataclasses.replace(given, **self.changes), common
         name = evaluate_config.folder_name(f"{self.space.name}_{dataset}")
         self.folder, self.table = pathlib.Path(out) / name, pathlib.Path(out) / f"{name}.csv"

@@ -10,7 +10,7 @@ from rdarts_tf import analyze, evaluate, export, report, search
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import search as search_config
-from rdarts_tf.runs import given as whose
+from rdarts_tf.runs import given as given_cells
 from rdarts_tf.runs.run_dir import RunDir
 from tests import in_process
 
@@ -89,10 +89,10 @@ def test_an_evaluation_of_then_is_that_of_the_same_flags():
     folder = EARLIER / "finished" / "evaluate" / "digits"
     recorded = RunDir(folder).read_json("config.json")
     arguments = [f"--flagfile={folder / 'flags.cfg'}", f"--run_dir={EARLIER / 'finished'}"]
-    given, _ = flags.parse(whose.evaluation, arguments)
+    given, _ = flags.parse(given_cells.evaluation, arguments)
     resolved = evaluate_config.resolve(given, RunDir(EARLIER / "finished"))
     assert base.differences(resolved, recorded) == []
-    assert evaluate_config.of_evaluation(recorded) == resolved
+    assert evaluate_config.of_evaluation(type(resolved), recorded) == resolved
 
 
 def test_a_report_of_an_extended_run_tells_so(copy, command):
