@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 
+from rdarts_tf.genotypes import rule
 from rdarts_tf.spaces import s1
+from tests import counting_task
 
 CELL = (("sep_conv_3x3", 0), ("skip_connect", 1)) + (("skip_connect", 0), ("dil_conv_3x3", 2)) * 3
 GENOTYPE = {
@@ -18,38 +20,64 @@ def write_json(path, value):
     path.write_text(json.dumps(value))
 
 
-def write_run(path, *, curvature=(0.1, 0.2, 0.4), accuracy=0.75, genotype=GENOTYPE, **config):
+def write_run(
+    path,
+    *,
+    curvature=(0.1, 0.2, 0.4),
+    accuracy=0.75,
+    genotype=GENOTYPE,
+    validated=None,
+    searched=s1.SPACE,
+    **config,
+):
     """A search, finished if it has a genotype; returns its path."""
     defaults = {"space": "s1", "dataset": "digits", "method": "darts", "seed": 2}
     defaults |= {"epochs": len(curvature), "weight_decay": 3e-4, "drop_path_prob": 0.0}
     config = defaults | config
     write_json(path / "config.json", config)
-    fixed = {"validation/accuracy": accuracy, "search/weight_decay": config["weight_decay"]}
+    fixed = validated or {"validation/accuracy": accuracy}
+    fixed = fixed | {"search/weight_decay": config["weight_decay"]}
     rows = [
         {"epoch": epoch} | fixed | ({} if value is None else {"curvature/lambda_max": value})
         for epoch, value in enumerate(curvature)
     ]
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     ramp = np.arange(len(curvature))[:, None, None] * np.array([0.1, -0.1])
-    alphas = {t: ramp + np.zeros(cell.alpha_shape) for t, cell in s1.SPACE.cells.items()}
+    alphas = {t: ramp + np.zeros(cell.alpha_shape) for t, cell in searched.cells.items()}
     np.savez(path / "alphas.npz", **alphas)
     if genotype:
         write_json(path / "genotype.json", genotype)
     return path
 
 
-def write_result(run, errors, *, name="test", split="test", dataset="digits", epochs=60):
+def write_counting_run(path, **given):
+    """A search of the made-up task tests.counting_task: one skip connection among two edges."""
+    space = counting_task.SPACE
+    found = rule.derive(space, {"count": [[0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]})
+    given = {"validated": {"validation/counting_error": 79.44}, "seed": 2} | given
+    given = {"genotype": json.loads(found.to_json()), "dataset": "words"} | given
+    write_run(path, space="tests.counting_task", searched=space, **given)
+    config = json.loads((path / "config.json").read_text())
+    config.pop("drop_path_prob")  # a task need not have it
+    write_json(path / "config.json", config)
+    return path
+
+
+def write_result(
+    run, errors, *, name="test", split="test", dataset="digits", epochs=60, score="error"
+):
     """An evaluation of a run."""
     result = {
         "split": split,
         "dataset": dataset,
         "epochs": epochs,
-        "error_mean": float(np.mean(errors)),
-        "error_std": float(np.std(errors)),
-        "seeds": [{"seed": seed, "error": error} for seed, error in enumerate(errors)],
+        f"{score}_mean": float(np.mean(errors)),
+        f"{score}_std": float(np.std(errors)),
+        "seeds": [{"seed": seed, score: error} for seed, error in enumerate(errors)],
         "num_parameters": 123456,
-        "num_parameters_with_auxiliary_head": 1234567,
     }
+    if score == "error":
+        result["num_parameters_with_auxiliary_head"] = 1234567
     write_json(run / "evaluate" / name / "result.json", result)
 
 
