@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tests.toy_task
 from rdarts_tf import search
 from rdarts_tf.engine import epochs
 from rdarts_tf.runs.files import load_npz
+from rdarts_tf.runs.run_dir import selection_file
+from rdarts_tf.spaces.base import CellSpace, Space
 from rdarts_tf.tasks import base
 from tests import in_process
 from tests.toy_task import A, B, task
@@ -112,3 +115,33 @@ def test_a_batch_may_scale_the_learning_rate(run, monkeypatch):
     _, scaled, _ = run("scaled", "--learning_rate=0.5", "--epochs=2")
     a, b = (load_npz(folder / "alphas.npz")["toy"] for folder in (half, scaled))
     np.testing.assert_array_equal(a, b)
+
+
+def test_random_ws_keeps_one_edge_a_node_and_finds_the_best(run, monkeypatch):
+    """Nodes 0 and 1 behind one input: 2 * 4 architectures, of which one has p = B, the least loss."""
+    values = tf.constant([[0.1, 0.0], [0.0, 0.3], [0.5, 0.9]], tf.float64)  # [E, K]
+    cell = CellSpace((("on", "off"),) * 3, num_nodes=2, num_inputs=1, kept_edges=1)
+    monkeypatch.setattr(tests.toy_task, "SPACE", Space("toy", {"toy": cell}, "tests.toy_task"))
+
+    def call(self, edge_weights, training=False):
+        return self.w + 0.0, tf.reduce_sum(values * tf.cast(edge_weights["toy"], tf.float64))
+
+    monkeypatch.setattr(task.Network, "call", call)
+    pairs = task.Search.search_epoch
+
+    def train_epoch(self, config, epoch, *, first_step=0):
+        return pairs(self, config, epoch, first_step=first_step).map(lambda train, valid: train)
+
+    def sample_epoch(self, config, epoch, number, *, first_step=0):
+        return self.score_epoch(config, epoch)
+
+    monkeypatch.setattr(task.Search, "train_epoch", train_epoch)
+    monkeypatch.setattr(task.Search, "sample_epoch", sample_epoch)
+    flags = ("--method=random_ws(n_samples=60, score_batches=1, top=2)", "--epochs=1")
+    code, folder, err = run("random", *flags)
+    assert code == 0, err
+    assert json.loads((folder / "genotype.json").read_text())["cells"] == {
+        "toy": [["on", 0], ["on", 1]]
+    }
+    selected = json.loads((folder / selection_file(0)).read_text())
+    assert len({entry["genotype"] for entry in selected["scored"]}) == 8
