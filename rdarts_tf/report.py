@@ -39,7 +39,8 @@ def write(config, paths):
     records, recorded, refused = _read(paths)
     for sentence in refused:
         print(f"not shown: {sentence}", file=sys.stderr)
-    alone = len(records) == 1 and not recorded and not refused
+    alone = len(records) == 1 and not recorded
+    alone &= not refused or [records[0].path] == [pathlib.Path(path) for path in paths]
     folder = config.out or (records[0].path if alone else pathlib.Path()) / "report"
     files = page_files(list(blocks(records, recorded, refused)))
     write_files(folder, files, replace=config.overwrite or (alone and not config.out))

@@ -10,6 +10,7 @@ from rdarts_tf.drawing import plots
 PRIMITIVE_COLORS = {
     "none": "#a0a0a0",
     "skip_connect": "tab:red",
+    "identity": "tab:red",
     "max_pool_3x3": "tab:orange",
     "avg_pool_3x3": "#d9a400",
     "sep_conv_3x3": "tab:blue",

@@ -35,7 +35,7 @@ class Exhaustive:
         if own["run_dir"] or own["overwrite"] or own["extend"] or given.split != "test":
             raise UserError(
                 "--exhaustive trains into directories of its own, goes on with what is there and "
-                "scores on the test images; leave --run_dir, --overwrite, --extend and --split out"
+                "scores on the test part; leave --run_dir, --overwrite, --extend and --split out"
             )
         workers.check_alone(given, "--exhaustive")
         # Those of the cells that a search on the space finds; evaluate does not know the space.

@@ -169,7 +169,7 @@ class Record:
 
     @property
     def tests(self):
-        """Evaluations on the test images of its own data set, the longest with most seeds first."""
+        """Evaluations on the test part of its own data set, the longest with most seeds first."""
         found = [e for e in self.evaluations if e.split == "test" and e.dataset == self.dataset]
         return sorted(found, key=lambda e: (-e.epochs, -e.num_seeds, e.name))
 

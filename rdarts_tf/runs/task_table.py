@@ -89,9 +89,9 @@ def _progress(folder):
         rows = (path / "metrics.jsonl").read_text().splitlines()
         row = json.loads(rows[-1]) if rows else {}
         found = [p / "config.json" for p in (path, path.parent, folder)]
-        configs = [json.loads(file.read_text()) for file in found if file.exists()]
-        epochs = configs[0]["epochs"]
-    except (OSError, ValueError, KeyError, IndexError):
+        configs = [json.loads(file.read_text()) if file.exists() else {} for file in found]
+        epochs = (configs[0] or configs[1])["epochs"]
+    except (OSError, ValueError, KeyError):
         return "running"  # a file of this moment; the next look will tell
     stage = path.relative_to(folder).as_posix()
     told = f"epoch {len(rows)} of {epochs}{_metric(row, configs)}"
@@ -103,11 +103,12 @@ def _metric(row, configs):
 
     Args:
         row: of metrics.jsonl.
-        configs: contents of config.json, of an evaluation before that of its run.
+        configs: contents of config.json, of an evaluation before that of its run; {}: not there.
     """
     try:
-        searched = next((config for config in configs if config.get("space")), configs[0])
-        metric = tasks.part(tasks.of_record(searched), "METRICS")[-1]
+        spaces = [config for config in configs if config.get("space")]
+        recorded = next(config for config in (*spaces, *configs) if config)
+        metric = tasks.part(tasks.of_record(recorded), "METRICS")[-1]
     except (UserError, KeyError):
         return ""
     value = row.get(f"score/{metric.name}", row.get(f"validation/{metric.name}"))

@@ -155,6 +155,9 @@ def test_progress_is_that_of_the_file_written_last(tmp_path):
     (inner / "metrics.jsonl").write_text('{"score/accuracy": 0.75}\n')
     told = task_table._progress(tmp_path)
     assert told == "epoch 1 of 7, accuracy 0.7500 (evaluate/select/seed_1)"
+    (inner.parent / "config.json").rename(tmp_path / "later.json")
+    assert task_table._progress(tmp_path) == "running"  # not the epochs of the search
+    (tmp_path / "later.json").rename(inner.parent / "config.json")
     (inner / "metrics.jsonl").write_text('{"score/accu')
     assert task_table._progress(tmp_path) == "running"
 

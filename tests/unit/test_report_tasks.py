@@ -5,6 +5,7 @@ import json
 import pytest
 
 from rdarts_tf import registry, report
+from rdarts_tf.config.report import ReportConfig
 from rdarts_tf.reporting import correlations, figures, tables
 from rdarts_tf.reporting.page import Heading, Paragraph, Picture, Table
 from rdarts_tf.runs import record_reading
@@ -258,3 +259,13 @@ def test_a_task_that_is_not_whole_is_one_sentence(tmp_path, monkeypatch, files, 
     write_json(run / "config.json", config | {"space": f"{package}.space"})
     records, (refused,) = record_reading.read([run])
     assert records == [] and refused.startswith(f"run {run}: {sentence.format(package)}")
+
+
+@pytest.mark.parametrize("given", ["run", "."])
+def test_the_page_of_one_run_lies_in_it_though_a_part_is_not_shown(tmp_path, monkeypatch, given):
+    monkeypatch.setattr(report, "blocks", lambda *args: [])
+    monkeypatch.chdir(tmp_path)
+    run = write_run(tmp_path / "run", method="best_of(darts, seeds=2)", curvature=())
+    write_run(run / "runs/seed_1", method="somebodys.method")
+    folder = report.write(ReportConfig(), [given])
+    assert folder.resolve() == tmp_path / ("run/report" if given == "run" else "report")
