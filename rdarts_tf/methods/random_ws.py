@@ -12,8 +12,9 @@ class Method(base.Method):
     """Each step trains one sampled architecture of the supernet; at the end the best of many is taken.
 
     Architectures are uniform: per cell type and node as many distinct predecessors as a derived cell
-    keeps, and on each of these edges a primitive, `none` and `noise` included. There is no alpha, hence no lambda_max: the
-    flags of the alpha step and of curvature have no effect.
+    keeps, and on each of these edges a primitive, `noise` included and `none`, too, but in recurrent
+    cells. There is no alpha, hence no lambda_max: the flags of the alpha step and of curvature have
+    no effect.
 
     Args:
         n_samples: architectures that a selection draws.
@@ -75,9 +76,17 @@ class Method(base.Method):
             incoming = np.flatnonzero(targets == node)
             order = np.argsort(rng.random((num, len(incoming))), axis=1)  # a permutation a row
             kept = incoming[order[:, :num_kept]]  # [num, num_kept]
-            ops = rng.integers(num_ops, size=kept.shape)
+            ops = self._ops(cell, rng, kept)
             weights[np.arange(num)[:, None], kept, ops] = 1.0
         return weights
+
+    def _ops(self, cell, rng, kept):
+        """A primitive for each edge of kept [num, num_kept]."""
+        names = cell.primitives[0]
+        if cell.samples_none or "none" not in names:
+            return rng.integers(len(names), size=kept.shape)
+        drawn = rng.integers(len(names) - 1, size=kept.shape)
+        return drawn + (drawn >= names.index("none"))
 
     def total_steps(self, config, epoch_steps):
         """Steps of the whole run, see `base.Method.total_steps`.

@@ -24,6 +24,7 @@ class CellSpace:
         num_nodes: intermediate nodes.
         num_inputs: input states.
         kept_edges: that enter a node of a derived cell: a number, or one for each node.
+        samples_none: whether random search with weight sharing draws "none", too.
     Raises:
         ValueError: numbers that do not belong together, or edges that differ in the number of their
             primitives.
@@ -33,6 +34,7 @@ class CellSpace:
     num_nodes: int = 4
     num_inputs: int = 2
     kept_edges: int | tuple[int, ...] = 2
+    samples_none: bool = True
 
     def __post_init__(self):
         if len(self.primitives) != len(self.edges):
@@ -150,3 +152,13 @@ def uniform(name, primitives, *, num_nodes=4):
     """A space with the same primitives on every edge of normal and reduction cells."""
     cell = CellSpace((tuple(primitives),) * len(edges(num_nodes)), num_nodes)
     return Space(name, {"normal": cell, "reduce": cell})
+
+
+def recurrent(name, primitives, *, num_nodes=8):
+    """A space of recurrent cells with the same activations on every edge (Liu et al. 2019, sec. 3.1.2).
+
+    State 0 mixes x_t and h_{t-1}; node i receives the states 0 .. i and keeps one of them.
+    """
+    rows = (tuple(primitives),) * len(edges(num_nodes, 1))
+    cell = CellSpace(rows, num_nodes, num_inputs=1, kept_edges=1, samples_none=False)
+    return Space(name, {"recurrent": cell}, task="language_model")
