@@ -57,7 +57,16 @@ def exact(train_loss, valid_loss, w, alpha, *, weight_step, all_mean=identity):
 
 
 def finite_difference(
-    train_loss, valid_loss, w, alpha, *, weight_step, all_mean=identity, xi, radius=0.01
+    train_loss,
+    valid_loss,
+    w,
+    alpha,
+    *,
+    weight_step,
+    all_mean=identity,
+    xi,
+    radius=0.01,
+    direction=identity,
 ):
     """d - xi (grad_alpha L_train(w+, alpha) - grad_alpha L_train(w-, alpha)) / 2 epsilon (eq. 8).
 
@@ -66,15 +75,17 @@ def finite_difference(
     Args:
         train_loss, valid_loss, w, alpha, weight_step, all_mean: as `exact`. `train_loss` may also
             be a list of three, used at w, w+ and w-, which then differ in their random draws.
-        xi: learning rate of the virtual step.
+        xi: learning rate of the virtual step, by which it multiplies g; or a function of g.
         radius: ||w+ - w||.
+        direction: v -> what stands for v in w+-, list of tensors.
     Returns:
         list of gradients, shaped as alpha.
     """
     at_w, at_plus, at_minus = train_loss if isinstance(train_loss, list) else [train_loss] * 3
-    virtual = weight_step(w, all_mean(gradient(at_w, w, alpha, of=w)))
+    g = all_mean(gradient(at_w, w, alpha, of=w))
+    virtual, xi = weight_step(w, g), xi(g) if callable(xi) else xi
     both = all_mean(gradient(valid_loss, virtual, alpha, of=[*alpha, *virtual]))
-    d, v = both[: len(alpha)], both[len(alpha) :]
+    d, v = both[: len(alpha)], direction(both[len(alpha) :])
     epsilon = radius / tf.linalg.global_norm(v)
     plus = [w_ + epsilon * v_ for w_, v_ in zip(w, v, strict=True)]
     minus = [w_ - epsilon * v_ for w_, v_ in zip(w, v, strict=True)]

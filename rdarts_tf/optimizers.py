@@ -5,7 +5,7 @@ buffer does not contain the learning rate, weight decay is added to the gradient
 Adam couples L2; its epsilon stands beside the uncorrected second moment, as in
 Keras and unlike present-day PyTorch.
 
-Letters: w weights, m momentum buffer or first moment, v second moment, g gradient.
+Letters: w weights, m momentum buffer or first moment, v second moment, g gradient, ax averaged weights.
 """
 
 import math
@@ -13,15 +13,27 @@ import math
 import tensorflow as tf
 
 
-def clip_by_global_norm(g, max_norm):
+def clip_by_global_norm(g, max_norm, *, constant=False):
     """g * min(1, max_norm / (||g|| + 1e-6)) over all tensors together.
 
+    Args:
+        constant: derivatives take the factor as a constant.
     Returns:
         (clipped gradients, ||g|| before clipping).
     """
-    norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(x)) for x in g]))
+    norm = _norm(g)
     scale = tf.minimum(tf.ones_like(norm), max_norm / (norm + 1e-6))
+    scale = tf.stop_gradient(scale) if constant else scale
     return [scale * x for x in g], norm
+
+
+def clip_coefficient(g, max_norm):
+    """max_norm / (||g|| + 1e-6), which may exceed 1: scalar."""
+    return max_norm / (_norm(g) + 1e-6)
+
+
+def _norm(g):
+    return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(x)) for x in g]))
 
 
 def sgd(w, m, g, *, learning_rate, momentum, weight_decay):
@@ -32,6 +44,26 @@ def sgd(w, m, g, *, learning_rate, momentum, weight_decay):
     """
     m = [momentum * m_ + (g_ + weight_decay * w_) for w_, m_, g_ in zip(w, m, g, strict=True)]
     return [w_ - learning_rate * m_ for w_, m_ in zip(w, m, strict=True)], m
+
+
+def averaged_sgd(w, ax, g, *, step, eta, learning_rate, weight_decay):
+    """w <- w - eta (g + weight_decay w);  ax <- ax + mu (w - ax),  mu = 1 / max(1, t - 1).
+
+    Averaged SGD (Polyak & Juditsky 1992) as PyTorch 0.3.1 has it with t0 = 0 and lambd = 0: a step uses
+    the learning rate of the step before, and ax is the mean of the iterates 2 .. t.
+
+    Args:
+        ax: averages, like w.
+        step: t of this step, from 1; scalar tensor.
+        eta: learning rate of the last step; without effect where t = 1.
+    Returns:
+        (w, ax) after the step.
+    """
+    eta = tf.where(step > 1, eta, learning_rate)
+    w = [w_ - eta * (g_ + weight_decay * w_) for w_, g_ in zip(w, g, strict=True)]
+    mu = tf.cast(1 / tf.maximum(step - 1, 1), w[0].dtype)
+    ax = [tf.where(mu < 1, ax_ + mu * (w_ - ax_), w_) for w_, ax_ in zip(w, ax, strict=True)]
+    return w, ax
 
 
 def momentum_sgd(momentum):

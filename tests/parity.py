@@ -22,7 +22,7 @@ import zipfile
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from tests import parity_derived, parity_search, parity_supernet
+from tests import parity_derived, parity_rnn, parity_rnn_steps, parity_search, parity_supernet
 from tests import parity_tools as tools
 
 
@@ -35,14 +35,21 @@ def check(path):
         OSError, KeyError, ValueError, zipfile.BadZipFile: the file is unusable.
     """
     _, meta = tools.read(path)
-    if "genotype" in meta:
-        fixture, groups = parity_derived.Fixture(path), parity_derived.GROUPS
-    else:
-        fixture, groups = parity_supernet.Fixture(path), parity_search.GROUPS
+    kind, groups = _kind(meta)
+    fixture = kind(path)
     rows = [row for group in groups for row in compared(fixture, group)]
     if all(error is None for _, error, _ in rows):
         raise ValueError("it holds nothing to compare")
     return rows
+
+
+def _kind(meta):
+    """(Fixture, its groups) by what a file's meta has."""
+    if "ntoken" in meta and "genotype" not in meta:
+        return parity_rnn.Fixture, parity_rnn.GROUPS + parity_rnn_steps.GROUPS
+    if "genotype" in meta:
+        return parity_derived.Fixture, parity_derived.GROUPS
+    return parity_supernet.Fixture, parity_search.GROUPS
 
 
 def compared(fixture, group):

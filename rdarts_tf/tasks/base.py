@@ -100,6 +100,23 @@ class Output(typing.NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class AlphaStep:
+    """What a task has otherwise in the virtual step and in the finite difference of `bilevel`.
+
+    Attributes:
+        step: (update, w, g) -> w', differentiable; update is (w, g) -> w'.
+        factor: g -> by what the step multiplies g before the update, scalar; None: 1.
+        direction: see `bilevel.finite_difference`; None: v.
+        independent_noise: draw afresh at w+ and w-, as --independent_noise.
+    """
+
+    step: Callable = lambda update, w, g: update(w, g)
+    factor: Callable | None = None
+    direction: Callable | None = None
+    independent_noise: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """How weights and alphas move.
 
@@ -109,12 +126,14 @@ class Recipe:
         slots: names of what the update remembers, each like w, from zeros.
         grad_clip: largest global norm of g.
         alpha_betas: (beta_1, beta_2) of Adam.
+        alpha_step: AlphaStep.
     """
 
     update: Callable
     slots: tuple[str, ...]
     grad_clip: float
     alpha_betas: tuple[float, float] = (0.5, 0.999)
+    alpha_step: AlphaStep = AlphaStep()
 
 
 class Problem:

@@ -38,7 +38,7 @@ def search_step(cell, hidden, *, masked, sampled, training):
         sampled: p is 0 but for one edge of each node; only that is computed.
     """
     names, num = cell.primitives[0], cell.num_nodes
-    rows = [[e for e, (node, _) in enumerate(cell.edges) if node == i] for i in range(num)]
+    starts = [i * (i + 1) // 2 for i in range(num + 1)]  # edges into node i: i + 1
 
     def call(c, x, k, memo):
         (h,), memo, written = c, iter(memo or ()), []
@@ -54,7 +54,7 @@ def search_step(cell, hidden, *, masked, sampled, training):
 
         states = [normal(_first(h, x[0], mask, product))]
         for i in range(num):
-            p = tf.gather(k[num + 1], rows[i])
+            p = k[num + 1][starts[i] : starts[i + 1]]
             mix = _one if sampled else _all
             s = mix(tf.stack(states), p, names, mask, lambda a, i=i: product(i + 1, a))
             states.append(normal(s))
