@@ -151,11 +151,17 @@ def _result(score, seed, last):
     """What result.json of a seed tells; `last` is the last row of its metrics."""
     from rdarts_tf.engine.evaluation_run import stage
 
+    validated = {
+        f"validation_{name}": number
+        for name, number in stage(last, "validation").items()
+        if f"score/{name}" in last
+    }
     return {
         "seed": seed,
         score.name: score.of(stage(last, "score")),
         "loss": last["score/loss"],
         "train_loss": last["train/loss"],
+        **({"epoch": last["epoch"]} | validated if validated else {}),
     }
 
 

@@ -167,12 +167,15 @@ def _evaluation(config, run_dir, *, needed_for):
 
 
 def _arrays(config, folder, result):
-    """{name: array} after the last epoch of the seed that is asked for."""
+    """{name: array} of the seed that is asked for: after its last epoch, or the best where that is kept."""
     seeds = [entry["seed"] for entry in result["seeds"]]
     seed = seeds[0] if config.seed is None else config.seed
     if seed not in seeds:
         raise UserError(f"{folder.path} has the seeds {', '.join(map(str, seeds))}, not {seed}")
-    newest = RunDir(folder.path / f"seed_{seed}").load_newest_checkpoint(print)
+    trained = RunDir(folder.path / f"seed_{seed}")
+    if (best := trained.load_best()) is not None:
+        return best
+    newest = trained.load_newest_checkpoint(print)
     if newest is None:
         raise UserError(f"{folder.path}/seed_{seed} holds no checkpoint; train it again")
     return newest[1]

@@ -35,6 +35,7 @@ class EpochRun:
         config: with `epochs` and `keep_checkpoints`.
         run_dir: run_dir.RunDir.
         say: called with each line for the user.
+        problem: tasks.base.Problem.
         trainer: weight_steps.WeightTraining.
         num_steps: of the present epoch.
         epoch, first_step: what comes next.
@@ -44,6 +45,21 @@ class EpochRun:
     def num_epochs(self):
         """Epochs of the run, of which the last may be cut."""
         return self.config.epochs
+
+    def counted(self):
+        """What the problem counts, so far in this epoch."""
+        return float(self.trainer.totals[-1].numpy()) if self.first_step else 0.0
+
+    def speed(self, counted, seconds):
+        """{"<what the problem counts>_per_second": number} since then; empty where it counts nothing.
+
+        Args:
+            counted: what `counted` gave then.
+        """
+        if self.problem.COUNTED is None:
+            return {}
+        num = float(self.trainer.totals[-1].numpy()) - counted
+        return {f"{self.problem.COUNTED}_per_second": num / max(seconds, 1e-3)}
 
     def _train_blocks(self, run):
         """Runs the steps of the epoch that remain.
@@ -102,6 +118,7 @@ class EpochRun:
         """Calls block(first, last) over all steps, in pieces of about _BLOCK_SECONDS each."""
         training_steps = num_steps is None
         num_steps = num_steps or self.num_steps
+        counted = self.counted() if training_steps else 0.0
         shown = self.run_dir.WRITES
         progress = Progress(label, total=num_steps, initial=first, shown=shown)
         step, size = first, 1
@@ -110,8 +127,10 @@ class EpochRun:
                 start = time.monotonic()
                 last = min(step + size, num_steps)
                 block(tf.constant(step), tf.constant(last))
-                progress.advance(last - step, self.trainer.metrics())
                 seconds = max(time.monotonic() - start, 1e-3)
+                told = self.trainer.metrics() | self.speed(counted, seconds)
+                progress.advance(last - step, told)
+                counted = float(self.trainer.totals[-1].numpy())
                 size = max(1, min(4 * size, int((last - step) * _BLOCK_SECONDS / seconds)))
                 step = last
                 size, stopped = self._agree(size)
@@ -153,9 +172,12 @@ class EpochRun:
         """Checkpoints of fewer finished epochs may be deleted."""
         return self.epoch
 
+    def _arrays(self):
+        """{name: array} of everything that a checkpoint holds."""
+        return {name: v.numpy() for name, v in self._variables().items()}
+
     def _checkpoint(self, step):
-        arrays = {name: v.numpy() for name, v in self._variables().items()}
-        self.run_dir.save_checkpoint(arrays, epoch=self.epoch, step=step)
+        self.run_dir.save_checkpoint(self._arrays(), epoch=self.epoch, step=step)
         self.run_dir.prune_checkpoints(
             keep=self.config.keep_checkpoints, oldest_needed=self._oldest_epoch_needed()
         )
@@ -199,3 +221,9 @@ class EpochRun:
             f"the loss is not finite in epoch {self.epoch}, step {step}; last good checkpoint: {last}; "
             "lower --learning_rate or check the data"
         )
+
+
+def told_speed(problem, row, stage):
+    """", 1,234 tokens/s" of a row of metrics.jsonl, or ""."""
+    value = row.get(f"{stage}/{problem.COUNTED}_per_second")
+    return "" if value is None else f", {value:,.0f} {problem.COUNTED}/s"

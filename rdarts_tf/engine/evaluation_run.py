@@ -1,16 +1,20 @@
 """The outer loop of an evaluation: epochs and records."""
 
 import dataclasses
+import math
 import time
 
 import keras
 import tensorflow as tf
 
-from rdarts_tf.engine import environment, summaries
-from rdarts_tf.engine.epochs import EpochRun
+from rdarts_tf.engine import distribution, environment, summaries
+from rdarts_tf.engine.epochs import Diverged, EpochRun, told_speed
 from rdarts_tf.engine.evaluation_steps import Evaluation
+from rdarts_tf.engine.weight_steps import path
 from rdarts_tf.runs import lengths
 from rdarts_tf.runs.progress import Stop
+
+_MOST_RETURNS = 5
 
 
 class EvaluationRun(EpochRun):
@@ -36,13 +40,19 @@ class EvaluationRun(EpochRun):
         with strategy.scope():
             self.net = problem.network()
         self.trainer = Evaluation(problem, self.net, config=config, strategy=strategy, seed=seed)
+        with strategy.scope():
+            self.returns, self.best_epoch = (
+                tf.Variable(0, dtype=tf.int64, trainable=False) for _ in range(2)
+            )
         self.epoch, self.first_step = self._take_up()
+        problem.returns = int(self.returns.numpy())
 
     def run(self):
         """Trains to the last epoch.
 
         Returns:
-            the last epoch's record, as in metrics.jsonl.
+            the last epoch's record, as in metrics.jsonl; where the problem keeps its best weights, that of
+            their epoch, "score" being what they were judged by and "validation" what they scored.
         Raises:
             Interrupted, Diverged.
         """
@@ -54,8 +64,8 @@ class EvaluationRun(EpochRun):
         self.board.hparams(hparams)
         with Stop.on_signals() as self.stop:
             while self.epoch < self.config.epochs:
-                self._run_epoch()
-        last = self.run_dir.read_metrics()[-1]
+                self._run_epoch_or_return()
+            last = self._judged(self.run_dir.read_metrics())
         results = {
             "score_loss": last["score/loss"],
             f"score_{self.problem.SCORE.name}": self.problem.SCORE.of(stage(last, "score")),
@@ -64,13 +74,76 @@ class EvaluationRun(EpochRun):
         self.board.close()
         return last
 
+    def _run_epoch_or_return(self):
+        """An epoch; where its loss is not finite, back to the best one, if the problem keeps that."""
+        try:
+            self._run_epoch()
+        except Diverged as error:
+            best = self.run_dir.load_best() if self.problem.KEEPS_BEST else None
+            if best is None or self.problem.returns >= _MOST_RETURNS:
+                raise
+            self._return(best, error)
+
+    def _return(self, best, error):
+        """Goes on after the best epoch, with other draws; first a checkpoint, so that a kill loses nothing."""
+        diverged, returns = self.epoch, self.problem.returns + 1
+        self.load(best)
+        self.returns.assign(returns)
+        self.problem.returns = returns
+        self.epoch, self.first_step = int(best["best_epoch"]) + 1, 0
+        with distribution.chief_first(self.trainer.strategy):
+            self.run_dir.save_checkpoint(self._arrays(), epoch=self.epoch)
+            self.run_dir.delete_checkpoints_after(self.epoch)
+            self.run_dir.truncate(self.epoch)
+        self.board.rewind(self.epoch)
+        self.say(f"{error}: back from epoch {diverged + 1} to the end of epoch {self.epoch}, the best")
+
+    def _variables(self):
+        kept = self.problem.KEEPS_BEST
+        more = {"returns": self.returns, "best_epoch": self.best_epoch} if kept else {}
+        return super()._variables() | more
+
+    def _keep_if_best(self, row):
+        """Writes the state with the weights that were scored, if they scored better than all before."""
+        of = self.problem.SCORE.of
+        before = [of(stage(other, "score")) for other in self.run_dir.read_metrics()]
+        if of(stage(row, "score")) < min(before, default=math.inf):
+            self.best_epoch.assign(row["epoch"])
+            variables = self.trainer.net.trainable_variables
+            names = [f"weights/{path(v)}" for v in variables]
+            scored = [w.numpy() for w in self.trainer.scored_weights()]
+            arrays = self._arrays() | dict(zip(names, scored, strict=True))
+            with distribution.chief_first(self.trainer.strategy):
+                self.run_dir.save_best(arrays)
+
+    def _judged(self, rows):
+        """The row that is the result."""
+        if not self.problem.KEEPS_BEST:
+            return rows[-1]
+        best = self.run_dir.load_best()
+        row = rows[int(best["best_epoch"])]
+        if not self.problem.test_steps:
+            return row
+        self.load(best)
+        iterator, epoch = iter(self.problem.test_epoch(self.config)), tf.constant(row["epoch"])
+        self.trainer.reset("test")
+
+        def block(first, last):
+            self.trainer.test_block(iterator, first, last, epoch)
+
+        found = self._score_blocks("test", block, 0, num_steps=self.problem.test_steps)
+        validated = {f"validation/{k}": v for k, v in stage(row, "score").items()}
+        return row | validated | {f"score/{k}": v for k, v in found.items()}
+
     def _run_epoch(self):
-        epoch, start = self.epoch, time.monotonic()
+        self.num_steps = self.problem.epoch_steps(self.epoch)
+        epoch, start, counted = self.epoch, time.monotonic(), self.counted()
         length = lengths.at(self.history, epoch, self.config.epochs)
         config = dataclasses.replace(self.config, epochs=length)
-        rates, steps = self.problem.rates(config, epoch), self.num_steps - self.first_step
+        rates = self.problem.rates_after(config, epoch, self.run_dir.read_metrics())
+        steps = self.num_steps - self.first_step
         trained = self._train_epoch(config, rates)
-        step_seconds = (time.monotonic() - start) / max(steps, 1)
+        seconds = time.monotonic() - start
         scored = self._score(
             self.problem.score_epoch(config, epoch),
             label="scoring",
@@ -82,8 +155,12 @@ class EvaluationRun(EpochRun):
             **{f"train/{name}": value for name, value in trained.items()},
             **{f"score/{name}": value for name, value in scored.items()},
             **{f"train/{name}": rate for name, rate in rates.items()},
-            "train/step_seconds": step_seconds,
+            "train/step_seconds": seconds / max(steps, 1),
+            **{f"train/{name}": rate for name, rate in self.speed(counted, seconds).items()},
+            **{f"validation/{name}": n for name, n in self.problem.references().items()},
         }
+        if self.problem.KEEPS_BEST:
+            self._keep_if_best(row)
         self._record(row)
 
     def _train_epoch(self, config, rates):
@@ -106,9 +183,15 @@ class EvaluationRun(EpochRun):
         score = self.problem.SCORE
         trained = ", ".join(f"{m.name} {row[f'train/{m.name}']:.4f}" for m in self.problem.METRICS)
         self.say(
-            f"epoch {self.epoch}/{self.config.epochs}: {trained}, {self.config.split} {score.name} "
+            f"epoch {self.epoch}/{self.config.epochs}: {trained}, {self._scored_name} {score.name} "
             f"{score.told(score.of(stage(row, 'score')))}, {row['train/step_seconds']:.2f} s/step"
+            f"{told_speed(self.problem, row, 'train')}"
         )
+
+    @property
+    def _scored_name(self):
+        """What the scored split is called."""
+        return "validation" if self.problem.test_steps else self.config.split
 
 
 def stage(row, name):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from rdarts_tf.engine.weight_steps import WEIGHT, WeightTraining
+from rdarts_tf.engine.weight_steps import VALIDATE, WEIGHT, WeightTraining
 
 
 class Evaluation(WeightTraining):
@@ -11,6 +11,7 @@ class Evaluation(WeightTraining):
     def __init__(self, problem, net, *, config, strategy, seed):
         super().__init__(problem, net, config=config, strategy=strategy, seed=seed)
         self._run_train_step = self._compiled(self._train_step)
+        self._run_test_step = self._compiled(self._test_step)
 
     @tf.function
     def train_block(self, iterator, first, last, epoch, rates):
@@ -25,10 +26,20 @@ class Evaluation(WeightTraining):
         """
         return self._run_block(self._run_train_step, iterator, first, last, epoch, rates)
 
+    @tf.function
+    def test_block(self, iterator, first, last, epoch):
+        """As `validate_block`, of the pass that judges the best weights."""
+        for step in tf.range(first, last):
+            self.strategy.run(self._run_test_step, args=(next(iterator), step, epoch))
+
+    def _test_step(self, batch, step, epoch):
+        self._score(batch, self.key(epoch, step, VALIDATE), stream="test")
+
     def _train_step(self, batch, step, epoch, rates):
         key, rates = self.key(epoch, step, WEIGHT), self.scaled(rates, batch)
 
         def forward(w):
-            return self._pass(w, batch, key, rates=rates, training=True, stream="train")
+            mode = {"training": True, "regularized": True}
+            return self._pass(w, batch, key, rates=rates, stream="train", **mode)
 
         return self._weight_step(forward, batch, rates)

@@ -26,8 +26,10 @@ class PathSearchRun(search_run.SearchRun):
 
     def _check_steps(self):
         """Raises UserError where selection or budget do not fit the splits."""
-        self.epoch_steps, wanted = self.problem.num_steps, self.method.selection.score_batches
-        self.total_steps = self.method.total_steps(self.config, self.epoch_steps)
+        wanted = self.method.selection.score_batches
+        steps = [self.problem.epoch_steps(epoch) for epoch in range(self.config.epochs)]
+        usual = -(-sum(steps) // len(steps))
+        self.steps_by_epoch = _cut(steps, self.method.total_steps(self.config, usual))
         if wanted > self.problem.score_steps:
             raise UserError(
                 f"method argument score_batches={wanted} but the search validation split has "
@@ -36,19 +38,18 @@ class PathSearchRun(search_run.SearchRun):
 
     @property
     def num_epochs(self):
-        return -(-self.total_steps // self.epoch_steps)
+        return len(self.steps_by_epoch)
 
     def genotype(self):
         """The architecture that the last finished epoch selected."""
         return genotype.parse(self.run_dir.read_metrics()[-1]["genotype"], self.space)
 
-    def _run_epoch(self):
-        self.num_steps = min(self.epoch_steps, self.total_steps - self.epoch * self.epoch_steps)
-        super()._run_epoch()
+    def _epoch_steps(self, epoch):
+        return self.steps_by_epoch[epoch]
 
     def _search_epoch(self, config, epoch, *, first_step):
         batches = self.problem.train_epoch(config, epoch, first_step=first_step)
-        paths = self._sample(_TRAIN, self.epoch_steps)
+        paths = self._sample(_TRAIN, self.problem.epoch_steps(epoch))
         return with_paths(batches, {t: p[first_step:] for t, p in paths.items()})
 
     def _validate(self):
@@ -154,6 +155,12 @@ def make_run(config, run_dir, *, say=print):
     """The run that the method of a configuration needs; see `search_run.SearchRun`."""
     kind = PathSearchRun if config.make_method().selection else search_run.SearchRun
     return kind(config, run_dir, say=say)
+
+
+def _cut(steps, total):
+    """The steps of each epoch, of which `total` are made."""
+    made = [min(num, total - sum(steps[:epoch])) for epoch, num in enumerate(steps)]
+    return [num for num in made if num > 0]
 
 
 def with_paths(batches, paths, *, repeat=1):

@@ -16,7 +16,7 @@ from rdarts_tf.engine import (
     search_steps,
     summaries,
 )
-from rdarts_tf.engine.epochs import EpochRun
+from rdarts_tf.engine.epochs import EpochRun, told_speed
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import rule
 from rdarts_tf.methods import tracker
@@ -113,21 +113,22 @@ class SearchRun(EpochRun):
             LookupError: an operation has no second derivative.
         """
         config = self.decisions.in_force(epoch)
-        first = self.problem.num_steps - self.config.hessian_batches
-        batches = self.problem.search_epoch(config, epoch, first_step=first)
+        batches = self.problem.curvature_epoch(config, epoch, self.config.hessian_batches)
         return self.curvature.measure(
-            [valid for _, valid in batches], epoch=epoch, rates=self.problem.rates(config, epoch)
+            list(batches), epoch=epoch, rates=self.problem.rates(config, epoch)
         )
 
     def _variables(self):
         return super()._variables() | {"curvature/vector": self.curvature.vector}
 
     def _run_epoch(self):
-        epoch, start = self.epoch, time.monotonic()
+        self.num_steps = self._epoch_steps(self.epoch)
+        epoch, start, counted = self.epoch, time.monotonic(), self.counted()
         config = self.decisions.in_force(epoch)
         rates, steps = self.problem.rates(config, epoch), self.num_steps - self.first_step
         trained = self._train_epoch(config, rates)
-        step_seconds = (time.monotonic() - start) / max(steps, 1)
+        seconds = time.monotonic() - start
+        step_seconds = seconds / max(steps, 1)
         validated = self._validate()
         found = self._select()
         row = {
@@ -137,12 +138,18 @@ class SearchRun(EpochRun):
             **{f"search/{name}": rate for name, rate in rates.items()},
             "search/skip_connections": found and self.space.skips(found),
             "search/step_seconds": step_seconds,
+            **{f"search/{name}": rate for name, rate in self.speed(counted, seconds).items()},
+            **{f"validation/{name}": n for name, n in self.problem.references().items()},
             "genotype": found and str(found),
         }
         if self._measures_after(epoch, config):
             row |= self._curvature_row(epoch)
         self.epoch, self.first_step = epoch + 1, 0
         self._record(row, found)
+
+    def _epoch_steps(self, epoch):
+        """Training steps of an epoch."""
+        return self.problem.epoch_steps(epoch)
 
     def _measures_after(self, epoch, config):
         every = config.hessian_every
@@ -241,7 +248,7 @@ class SearchRun(EpochRun):
             yield f"{skips} of {edges} skips in the {cell_type} cell"
         if (lambda_max := row.get(tracker.LAMBDA_MAX)) is not None:
             yield f"lambda_max {lambda_max:.3g}"
-        yield f"{row['search/step_seconds']:.2f} s/step"
+        yield f"{row['search/step_seconds']:.2f} s/step{told_speed(self.problem, row, 'search')}"
 
     def _record_alphas(self, epoch):
         alphas = {t: a.value.numpy() for t, a in self.net.alphas.items()}

@@ -68,15 +68,16 @@ class Search(WeightTraining):
             forward(valid, key(ALPHA_VALID), stream="valid"),
             rates,
         )
-        last, alpha = forward(train, key(WEIGHT), stream="train"), self.alpha()
+        last = forward(train, key(WEIGHT), stream="train", regularized=True)
+        alpha = self.alpha()
         return self._weight_step(lambda w: last(w, alpha), train, rates)
 
     def _train_uses(self):
         """Draws of the training loss at w, w+ and w- (the authors' code draws each time afresh)."""
-        independent = self.config.independent_noise
+        independent = self.config.independent_noise or self.recipe.alpha_step.independent_noise
         return (ALPHA_TRAIN, ALPHA_PLUS, ALPHA_MINUS) if independent else (ALPHA_TRAIN,) * 3
 
-    def forward(self, batch, key, *, rates, stream, path=None):
+    def forward(self, batch, key, *, rates, stream, path=None, regularized=False):
         """The network on a global batch as a function of (w, alpha), BatchNorm in training mode.
 
         Args:
@@ -84,6 +85,7 @@ class Search(WeightTraining):
             rates: {name: scalar}.
             stream: whose carry it starts from.
             path: {cell type: [E, K]} of 0 and 1, the sampled edge weights; None: softmax(alpha).
+            regularized: see `tasks.base.Problem.loss`.
         Returns:
             (w, alpha) -> weight_steps.Pass.
         """
@@ -96,6 +98,7 @@ class Search(WeightTraining):
                 rates=rates,
                 training=True,
                 stream=stream,
+                regularized=regularized,
                 edge_weights=self._edge_weights(alpha) if path is None else path,
                 sampled=path is not None,
             )
@@ -117,7 +120,7 @@ class Search(WeightTraining):
             valid: (w, alpha) -> Pass.
         """
         config, w, alpha, carries = self.config, self.weights(), self.alpha(), []
-        update = self._update(rates)
+        update, own = self._update(rates), self.recipe.alpha_step
 
         def valid_loss(w, alpha):
             found = valid(w, alpha)
@@ -125,17 +128,19 @@ class Search(WeightTraining):
             return found.value
 
         common = {
-            "weight_step": lambda w, g: update(w, g)[0],
+            "weight_step": lambda w, g: own.step(lambda w, g: update(w, g)[0], w, g),
             "all_mean": distribution.all_mean,
         }
         if config.alpha_step == "finite_difference":
+            xi = tf.cast(rates["learning_rate"], w[0].dtype)
             g = bilevel.finite_difference(
                 train_losses,
                 valid_loss,
                 w,
                 alpha,
-                xi=tf.cast(rates["learning_rate"], w[0].dtype),
+                xi=(lambda g: xi * own.factor(g)) if own.factor else xi,
                 radius=config.finite_difference_radius,
+                direction=own.direction or bilevel.identity,
                 **common,
             )
         else:
@@ -185,7 +190,12 @@ class PathSearch(Search):
         (train, path), alpha = batch, self.alpha()
         rates = self.scaled(rates, train)
         forward = self.forward(
-            train, self.key(epoch, step, WEIGHT), rates=rates, stream="train", path=path
+            train,
+            self.key(epoch, step, WEIGHT),
+            rates=rates,
+            stream="train",
+            path=path,
+            regularized=True,
         )
         return self._weight_step(lambda w: forward(w, alpha), train, rates)
 

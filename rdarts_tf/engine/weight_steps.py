@@ -49,6 +49,9 @@ class WeightTraining:
             self.slots = {
                 name: [zeros_like(v) for v in net.trainable_variables] for name in self.recipe.slots
             }
+            self.slots |= {
+                name: [tf.Variable(0.0, trainable=False)] for name in self.recipe.scalars
+            }
             self.totals = [tf.Variable(0.0, trainable=False) for _ in range(problem.num_sums)]
             self.carries = {
                 stream: [tf.Variable(tf.zeros(shape), trainable=False) for shape in shapes]
@@ -78,9 +81,10 @@ class WeightTraining:
         net, named = self.net, {}
         for i, v in enumerate(net.trainable_variables):
             named[f"weights/{path(v)}"] = v.value
-            named |= {f"{slot}/{path(v)}": buffers[i] for slot, buffers in self.slots.items()}
+            named |= {f"{slot}/{path(v)}": self.slots[slot][i] for slot in self.recipe.slots}
         for v in net.non_trainable_variables:
             named[f"state/{path(v)}"] = v.value
+        named |= {name: self.slots[name][0] for name in self.recipe.scalars}
         for stream, carry in self.carries.items():
             named |= {f"carry/{stream}/{i}": v for i, v in enumerate(carry)}
         return named | {f"totals/{i}": v for i, v in enumerate(self.totals)}
@@ -116,12 +120,12 @@ class WeightTraining:
     def _validate_step(self, batch, step, epoch):
         self._score(batch, self.key(epoch, step, VALIDATE))
 
-    def _score(self, batch, key, **network):
+    def _score(self, batch, key, *, stream="score", **network):
         """Adds a batch to the totals, the network in inference mode."""
         found = self._pass(
-            self.weights(), batch, key, rates={}, training=False, stream="score", **network
+            self.scored_weights(), batch, key, rates={}, training=False, stream=stream, **network
         )
-        self._keep("score", found.carry)
+        self._keep(stream, found.carry)
         self._count(found.outputs, batch)
 
     def first(self, per_replica):
@@ -136,6 +140,11 @@ class WeightTraining:
     def weights(self):
         """w as a list of tensors."""
         return [tf.convert_to_tensor(v.value) for v in self.net.trainable_variables]
+
+    def scored_weights(self):
+        """The weights that are scored, list of tensors."""
+        scored = self.recipe.scored
+        return self.weights() if scored is None else scored(self.weights(), self._slots())
 
     def _pass(self, w, batch, key, *, rates, training, stream, **network):
         """The Pass of a global batch, of which the replica takes its part, at weights w."""
@@ -184,12 +193,16 @@ class WeightTraining:
         self._keep("train", found.carry)
         return self._count(found.outputs, batch)
 
-    def _update(self, rates):
-        """(w, g) -> (w, slots) after a step of the recipe from the slots of now."""
-        slots = {
+    def _slots(self):
+        """The slots of now, {name: list of tensors}."""
+        return {
             name: [tf.convert_to_tensor(buffer) for buffer in buffers]
             for name, buffers in self.slots.items()
         }
+
+    def _update(self, rates):
+        """(w, g) -> (w, slots) after a step of the recipe from the slots of now."""
+        slots = self._slots()
         return lambda w, g: self.recipe.update(w, slots, g, rates)
 
     def scaled(self, rates, batch):

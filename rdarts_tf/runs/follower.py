@@ -57,6 +57,9 @@ class Follower(RunDir):
     def save_checkpoint(self, arrays, *, epoch, step=0):
         pass
 
+    def save_best(self, arrays):
+        pass
+
     def prune_checkpoints(self, *, keep, oldest_needed):
         pass
 

@@ -31,7 +31,7 @@ class Progress:
     def advance(self, steps, metrics):
         """Shows that so many more steps are done, and {name: number} so far."""
         self.done += steps
-        told = {name: f"{value:.3f}" for name, value in metrics.items()}
+        told = {name: _text(value) for name, value in metrics.items()}
         if self.bar:
             self.bar.set_postfix(told, refresh=False)
             self.bar.update(steps)
@@ -49,6 +49,10 @@ class Progress:
     def close(self):
         if self.bar:
             self.bar.close()
+
+
+def _text(value):
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 class Stop:

@@ -3,7 +3,7 @@
 config.json (also what --extend changed, see `lengths`) · flags.cfg · dataset.json (see `same_data`) ·
 environment.json (versions and machine by epoch) · metrics.jsonl (a line an epoch) · alphas.npz ([epochs, E, K] per cell
 type) · hessian/epoch_*.npz · decisions.json (stops and rollbacks) · selections/epoch_*.json
-(architectures that were scored) · checkpoints/*.npz · tensorboard/ · genotype.json · genotype.txt, and
+(architectures that were scored) · checkpoints/*.npz · best.npz (see `tasks.base.Problem.KEEPS_BEST`) · tensorboard/ · genotype.json · genotype.txt, and
 genotype_last_epoch.* where a method stopped at an earlier one.
 A run that selects among several searches: runs/<name> · selection.json · selection.txt
 """
@@ -195,6 +195,20 @@ class RunDir(ownership.Ownership):
     def save_checkpoint(self, arrays, *, epoch, step=0):
         """Writes {name: array}, the state after `step` steps of `epoch`."""
         files.save_npz(self.checkpoints / f"epoch_{epoch:04d}_step_{step:06d}.npz", arrays)
+
+    def save_best(self, arrays):
+        """Writes {name: array}, the state whose weights scored best."""
+        files.save_npz(self.path / "best.npz", arrays)
+
+    def load_best(self):
+        """What `save_best` wrote; None if there is none.
+
+        Raises:
+            RunDirError: it is damaged.
+        """
+        path = self.path / "best.npz"
+        with files.damage(path):
+            return files.load_npz(path) if path.exists() else None
 
     def list_checkpoints(self):
         """[((epoch, step), path)], newest first."""

@@ -127,6 +127,8 @@ class Recipe:
         grad_clip: largest global norm of g.
         alpha_betas: (beta_1, beta_2) of Adam.
         alpha_step: AlphaStep.
+        scalars: names of further slots, each a list of one float32 scalar, from zero.
+        scored: (w, slots) -> the weights that are scored, list of tensors; None: w.
     """
 
     update: Callable
@@ -134,6 +136,8 @@ class Recipe:
     grad_clip: float
     alpha_betas: tuple[float, float] = (0.5, 0.999)
     alpha_step: AlphaStep = AlphaStep()
+    scalars: tuple[str, ...] = ()
+    scored: Callable | None = None
 
 
 class Problem:
@@ -147,10 +151,18 @@ class Problem:
         num_steps: training steps of an epoch.
         score_steps: steps of a pass over the split that is scored.
         num_sums: numbers that `sums` returns, the last of which is what they are divided by.
-        carries: {"train" | "valid" | "score": shapes of what flows from step to step}; empty: nothing.
+        carries: {"train" | "valid" | "score" | "test": shapes of what flows from step to step}; empty:
+            nothing.
+        COUNTED: what a second's worth of is told, e.g. "tokens", the last of the sums; None: nothing.
+        KEEPS_BEST: an evaluation keeps the weights that scored best, returns to them where the loss is
+            not finite, and is judged by them.
+        returns: how often an evaluation has so returned; what is drawn should follow from it.
+        test_steps: steps of the pass by which the best weights are judged; 0: by their score.
     """
 
     carries = {}
+    COUNTED, KEEPS_BEST = None, False
+    returns = test_steps = 0
 
     def __init__(self, config, data):
         self.config, self.data = config, data
@@ -189,6 +201,22 @@ class Problem:
         """
         return {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
 
+    def rates_after(self, config, epoch, history):
+        """`rates` of an epoch of an evaluation, which may follow from the epochs before.
+
+        Args:
+            history: their rows of metrics.jsonl.
+        """
+        return self.rates(config, epoch)
+
+    def references(self):
+        """{name: float} of numbers to compare the validation metrics with, recorded beside them."""
+        return {}
+
+    def epoch_steps(self, epoch):
+        """Training steps of an epoch."""
+        return self.num_steps
+
     def train_epoch(self, config, epoch, *, first_step=0):
         """tf.data.Dataset of training batches from a step on."""
         raise NotImplementedError
@@ -200,6 +228,16 @@ class Problem:
     def score_epoch(self, config, epoch):
         """tf.data.Dataset: one pass over the split that is scored."""
         raise NotImplementedError
+
+    def test_epoch(self, config):
+        """tf.data.Dataset: one pass over the part that judges the best weights, of `test_steps` steps."""
+        raise NotImplementedError
+
+    def curvature_epoch(self, config, epoch, num):
+        """`num` validation batches of one size, on which lambda_max is measured after an epoch."""
+        first = self.epoch_steps(epoch) - num
+        batches = self.search_epoch(config, epoch, first_step=first)
+        return [valid for _, valid in batches]
 
     def sample_epoch(self, config, epoch, number, *, first_step=0):
         """tf.data.Dataset: pass `number` over the scored split, permuted; for random_ws only."""
@@ -213,7 +251,7 @@ class Problem:
         """What a batch multiplies the learning rate by, scalar; None: nothing."""
         return None
 
-    def loss(self, call, batch, carry, *, rates, seed, training, **network):
+    def loss(self, call, batch, carry, *, rates, seed, training, regularized=False, **network):
         """The Output of a replica's part of a batch.
 
         Args:
@@ -223,6 +261,7 @@ class Problem:
             rates: {name: scalar}; used in training only.
             seed: int32 [2], of all draws.
             training: the mode of the network.
+            regularized: it is the loss of a weight step, which may have penalties of its own.
             network: further arguments of the network: of a search edge_weights {cell type: [E, K]}
                 and sampled.
         """

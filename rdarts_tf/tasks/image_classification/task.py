@@ -147,7 +147,7 @@ class Search(Classification):
         """Each pass is permuted, so that a few batches hold all classes, and augmented as in training."""
         return self._pass_over(self.scored, self.augmentation(config, epoch), number, first_step)
 
-    def loss(self, call, batch, carry, *, rates, seed, training, **network):
+    def loss(self, call, batch, carry, *, rates, seed, training, regularized=False, **network):
         images, labels = batch
         drop_path_prob = self._drop_path_prob(rates, training)
         logits = call(images, drop_path_prob=drop_path_prob, seed=seed, **network)
@@ -205,7 +205,7 @@ class Evaluation(Classification):
         augmentation = self.augmentation(config, epoch)
         return streams.test_epoch(self.scored, batch_size=config.batch_size, augment=augmentation)
 
-    def loss(self, call, batch, carry, *, rates, seed, training):
+    def loss(self, call, batch, carry, *, rates, seed, training, regularized=False):
         images, labels = batch
         drop_path_prob = self._drop_path_prob(rates, training)
         outputs = call(images, drop_path_prob=drop_path_prob, seed=seed)
