@@ -156,12 +156,14 @@ def forward(f):
         (x, y, hidden), seen, moments = f.window(name), [], recurrent_cell.moments
         statistics = None if training else run("train")[2]
         recurrent_cell.moments = lambda s: seen.append(s) or moments(s)
+        tf.config.run_functions_eagerly(True)
         try:
             found, moved = f.forward(
                 f.w, f.alpha, x, hidden, statistics=statistics, training=training
             )
         finally:
             recurrent_cell.moments = moments
+            tf.config.run_functions_eagerly(False)
         loss, slow = nll(found, y), slowness(found)
         values = {"logits": found.logits, "log_prob": tf.nn.log_softmax(found.logits)}
         values |= {"raw_output": found.raw, "hidden_out": found.hidden, "loss": loss}

@@ -38,7 +38,8 @@ class DerivedNetwork(LanguageModel):
         cell, concat = (part["recurrent"] for part in (self.genotype.cells, self.genotype.concat))
         masked = mask is not None
         step = recurrent_cell.derived_step(cell, concat, self.hidden, masked=masked)
-        return scan(step, [hidden], [of_x], constants + ([mask] if masked else [])).y[0]
+        constants += [mask] if masked else []
+        return scan(step, [hidden], [of_x], constants)[0].y[0]
 
     def num_parameters(self):
         return sum(v.shape.num_elements() for v in self.trainable_variables)

@@ -11,9 +11,12 @@ Letters: x input, h hidden state [B, n], m masks, s states, c gate and g candida
 weights [E, K]. The products with W_x do not depend on h and come in for all times at once.
 """
 
+import functools
+
 import tensorflow as tf
 
 from rdarts_tf.tasks.language_model.scan import Step, remembered
+from rdarts_tf.tasks.language_model.shared import Shared
 
 EPSILON = 1e-5
 MOMENTUM = 0.9
@@ -25,48 +28,50 @@ ACTIVATIONS = {
 }
 
 
+@functools.cache
 def search_step(cell, hidden, *, masked, sampled, training):
     """The Step of a cell of which every edge carries all its primitives.
 
     It reads x W_x [T, B, 2n]; its constants are W_h [n, 2n], W_1, ... [n, 2n], p, then m_h if `masked`,
-    and in inference mean and variance [n]. It writes h', and in training mean and variance [N + 1, n]
-    of the batch at each state.
+    and in inference mean and variance [n]. It writes h'; its memo are the products and, in training,
+    mean and variance [N + 1, n] of the batch at each state.
 
     Args:
         cell: spaces.base.CellSpace.
         hidden: n.
-        sampled: p is 0 but for one edge of each node; only that is computed.
+        sampled: p is 0 but for one entry of the edges into each node; only that is computed.
     """
     names, num = cell.primitives[0], cell.num_nodes
     starts = [i * (i + 1) // 2 for i in range(num + 1)]  # edges into node i: i + 1
+    mix = (_one if sampled else _all)(names)
 
     def call(c, x, k, memo):
-        (h,), memo, written = c, iter(memo or ()), []
+        (h,), written, found = c, [], []
         k, statistics = (k, []) if training else (k[:-2], k[-2:])
         mask = k[num + 2] if masked else None
-        product = _products(k[: num + 1], memo, written)
-        found = []
+        product = _products(k[: num + 1], iter(memo or ()), written)
 
-        def normal(s):
-            mean, variance = moments(s) if training else statistics
-            found.append((mean, variance))
-            return (s - mean) * tf.math.rsqrt(variance + EPSILON)
+        def normalised(s):
+            found.append(_NORMAL(s) if training else _inference(s, *statistics))
+            return found[-1][0]
 
-        states = [normal(_first(h, x[0], mask, product))]
+        states = [normalised(_FIRST(h, x[0] + product(0, _times(h, mask)))[0])]
+        entering = [_times(states[0], mask)]
         for i in range(num):
             p = k[num + 1][starts[i] : starts[i + 1]]
-            mix = _one if sampled else _all
-            s = mix(tf.stack(states), p, names, mask, lambda a, i=i: product(i + 1, a))
-            states.append(normal(s))
+            a = _picked(p, entering) if sampled else tf.concat(entering, axis=0)
+            s = mix(tf.stack(states), product(i + 1, a), p)[0]
+            states.append(normalised(s))
+            entering.append(_times(states[-1], mask))
         h = tf.add_n(states[1:]) / num
-        batch = [tf.stack(part) for part in zip(*found, strict=True)] if training else []
-        return [h], [h, *batch], [], written
+        batch = [tf.stack(part) for part in zip(*(f[1:] for f in found), strict=True)]
+        return [h], [h], [], written + (batch if training else [])
 
-    y = [tf.TensorShape([None, hidden])]
-    y += [tf.TensorShape([num + 1, hidden])] * 2 if training else []
-    return Step(call, tuple(y), _memo(hidden, num))
+    statistics = (tf.TensorShape([num + 1, hidden]),) * (2 if training else 0)
+    return Step(call, (tf.TensorShape([None, hidden]),), _memo(hidden, num) + statistics)
 
 
+@functools.cache
 def derived_step(pairs, concat, hidden, *, masked):
     """The Step of a cell with one predecessor and one activation a node.
 
@@ -81,11 +86,10 @@ def derived_step(pairs, concat, hidden, *, masked):
         (h,), written = c, []
         mask = k[-1] if masked else None
         product = _products(k, iter(memo or ()), written)
-        states = [_first(h, x[0], mask, product)]
+        states = [_FIRST(h, x[0] + product(0, _times(h, mask)))[0]]
         for i, (name, state) in enumerate(pairs):
             s = states[state]
-            gate, candidate = tf.split(product(i + 1, _times(s, mask)), 2, axis=-1)
-            states.append(s + tf.sigmoid(gate) * (ACTIVATIONS[name](candidate) - s))
+            states.append(_gated_by(name)(s, product(i + 1, _times(s, mask)))[0])
         h = tf.add_n([states[state] for state in concat]) / len(concat)
         return [h], [h], [], written
 
@@ -135,31 +139,68 @@ def _times(s, mask):
     return s if mask is None else s * mask
 
 
-def _first(h, of_x, mask, product):
-    """s_0 [B, n]."""
-    gate, candidate = tf.split(of_x + product(0, _times(h, mask)), 2, axis=-1)
-    return h + tf.sigmoid(gate) * (tf.tanh(candidate) - h)
+def _picked(p, states):
+    """The state of the one edge whose row of p [i, K] is not 0: [B, n]."""
+    return tf.tensordot(tf.reduce_sum(p, axis=1), tf.stack(states), 1)
 
 
-def _all(states, p, names, mask, product):
-    """The sum over all predecessors, one product for all: states [i, B, n], p [i, K] -> [B, n]."""
-    num, hidden = states.shape[0], states.shape[-1]
-    both = product(tf.reshape(_times(states, mask), [-1, hidden]))
-    both = tf.reshape(both, [num, -1, 2 * hidden])
-    gate, candidate = both[..., :hidden], both[..., hidden:]
-    return tf.reduce_sum(_weighted(states, gate, candidate, p[:, None, None], names), axis=0)
+def _normal(s):
+    """[BN(s) with the statistics of the batch, mean, variance]: s [B, n]."""
+    mean, variance = moments(s)
+    return [(s - mean) * tf.math.rsqrt(variance + EPSILON), mean, variance]
 
 
-def _one(states, p, names, mask, product):
-    """The same where one entry of p is 1 and the others are 0."""
-    s = tf.tensordot(tf.reduce_sum(p, axis=1), states, 1)
-    gate, candidate = tf.split(product(_times(s, mask)), 2, axis=-1)
-    return _weighted(s, gate, candidate, tf.reduce_sum(p, axis=0), names)
+def _inference(s, mean, variance):
+    return [(s - mean) * tf.math.rsqrt(variance + EPSILON)]
 
 
-def _weighted(s, gate, candidate, p, names):
-    """sum_k p_k (s + sigma(c) (f_k(g) - s)) over all primitives but none; p [..., K]."""
-    kept = [(p[..., k], name) for k, name in enumerate(names) if name != "none"]
-    s = s * tf.add_n([weight for weight, _ in kept])
-    mixed = tf.add_n([weight * ACTIVATIONS[name](candidate) for weight, name in kept])
-    return s + tf.sigmoid(gate) * (mixed - s)
+def _gated(s, both, f):
+    """s + sigma(c) (f(g) - s): s [..., n], both = [c, g] [..., 2n]."""
+    gate, candidate = tf.split(both, 2, axis=-1)
+    return s + tf.sigmoid(gate) * (f(candidate) - s)
+
+
+@functools.cache
+def _gated_by(name):
+    return Shared(lambda s, both: [_gated(s, both, ACTIVATIONS[name])])
+
+
+def _mixture(names):
+    """(s, g, p [..., K]) -> (a s, sum_k p_k f_k(g)), k over all primitives but none, a the sum of their p_k."""
+    kept = [(k, name) for k, name in enumerate(names) if name != "none"]
+
+    def mixed(s, candidate, p):
+        parts = [p[..., k] * ACTIVATIONS[name](candidate) for k, name in kept]
+        return s * tf.add_n([p[..., k] for k, _ in kept]), tf.add_n(parts)
+
+    return mixed
+
+
+@functools.cache
+def _all(names):
+    """The sum over predecessors: states [i, B, n], products [i B, 2n], p [i, K] -> [[B, n]]."""
+    mixture = _mixture(names)
+
+    def mix(states, products, p):
+        shape = tf.concat([tf.shape(states)[:2], [-1]], 0)
+        gate, candidate = tf.split(tf.reshape(products, shape), 2, axis=-1)
+        s, mixed = mixture(states, candidate, p[:, None, None])
+        return [tf.reduce_sum(s + tf.sigmoid(gate) * (mixed - s), axis=0)]
+
+    return Shared(mix)
+
+
+@functools.cache
+def _one(names):
+    """The same of one predecessor: states [i, B, n], product [B, 2n], p [i, K] with one entry 1."""
+    mixture = _mixture(names)
+
+    def mix(states, product, p):
+        gate, candidate = tf.split(product, 2, axis=-1)
+        s, mixed = mixture(_picked(p, tf.unstack(states)), candidate, tf.reduce_sum(p, axis=0))
+        return [s + tf.sigmoid(gate) * (mixed - s)]
+
+    return Shared(mix)
+
+
+_FIRST, _NORMAL = _gated_by("tanh"), Shared(_normal)

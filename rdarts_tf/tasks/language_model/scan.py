@@ -10,10 +10,14 @@ Letters: c carry, x what a turn reads, k constants, y what it writes, u what is 
 g_ a gradient: lists of float tensors, x and y [T, ...] outside of the step.
 """
 
+import functools
 import typing
 
 import tensorflow as tf
 from tensorflow.python.eager import record
+
+# Traced as it stands, and called, not inlined.
+OPTIONS = {"autograph": False, "experimental_attributes": {"_noinline": True}}
 
 
 class Step(typing.NamedTuple):
@@ -49,7 +53,7 @@ class _Known(typing.NamedTuple):
 
 
 def scan(step, c, x, k, *, reverse=False):
-    """The Result of the loop.
+    """(Result of the loop, memos [T, ...], which have no derivative).
 
     Args:
         step: Step.
@@ -71,52 +75,61 @@ def remembered(a, b, product):
 
 def _scan(step, c, x, k, reverse, known=None):
     """`scan`; where all is known, only derivatives remain to be computed."""
-    sizes = [len(c), len(x), len(k)]
-    needed = [bool(record.should_record_backprop([tensor])) for tensor in (*c, *x, *k)]
+    sizes, memos = [len(c), len(x), len(k)], []
+    needed = tuple(bool(record.should_record_backprop([tensor])) for tensor in (*c, *x, *k))
 
     @tf.custom_gradient
     def run(*inputs):
         c, x, k = _split(inputs, sizes)
-        ready = known or _loop(step, c, x, k, reverse)
+        ready = known or _Known(*unrecorded(_loop(step, reverse), c, x, k))
+        memos.extend(tf.stop_gradient(memo) for memo in ready.memos)
 
         def gradient(*upstream):
             g = Result(*_split(upstream, [len(c), len(step.y), len(step.u)]))
             carries = _carries(step, c, x, k, reverse, ready)
-            memos = [tf.stop_gradient(memo) for memo in ready.memos]
-            back = _derivative(step, c, x, k, needed[len(c) :])
+            back = _derivative(step, *(tuple(t.shape for t in p) for p in (c, x)), needed)
             read, constants = [*carries, *x, *memos, *g.y], [*k, *g.u]
-            g = scan(back, g.c, read, constants, reverse=not reverse)
+            g, _ = scan(back, g.c, read, constants, reverse=not reverse)
             rest = iter([*g.y, *g.u])
             return [*g.c, *(next(rest) if need else None for need in needed[len(c) :])]
 
         return [tensor for part in ready.result for tensor in part], gradient
 
-    return Result(*_split(run(*c, *x, *k), [len(c), len(step.y), len(step.u)]))
+    return Result(*_split(run(*c, *x, *k), [len(c), len(step.y), len(step.u)])), memos
 
 
 def _carries(step, c, x, k, reverse, known):
     """The known carries before each turn [T, ...], as the function of c, x and k that they are."""
+    shapes = tuple(tensor.shape for tensor in c)
+    known = known._replace(result=Result(known.result.c, known.before, []))
+    return _scan(_passing(step, shapes), c, x, k, reverse, known)[0].y
 
-    def passing(c, x, k, memo):
+
+@functools.cache
+def _passing(step, shapes):
+    """The Step that writes its carry, of these shapes."""
+
+    def call(c, x, k, memo):
         after, _, _, memo = step.call(c, x, k, memo)
         return after, c, [], memo
 
-    shapes = tuple(tensor.shape for tensor in c)
-    known = known._replace(result=Result(known.result.c, known.before, []))
-    return _scan(Step(passing, shapes, step.memo), c, x, k, reverse, known).y
+    return Step(call, shapes, step.memo)
 
 
-def _derivative(step, c, x, k, needed):
+@functools.cache
+def _derivative(step, carries, x, needed):
     """The Step of the derivative: from g_c after the turn to g_c before it, g_x as y, g_k as u.
 
     It reads carries, x, memos and g_y; its constants are k and g_u.
 
     Args:
-        needed: of each x and k, whether its gradient is.
+        carries, x: shapes.
+        needed: of each carry, x and k, whether its gradient is; that of a carry always is.
     """
-    sizes = [len(c), len(x), len(step.memo), len(step.y)]
-    shapes = tuple(t.shape[1:] for t, need in zip(x, needed, strict=False) if need)
-    of_k = tuple(i for i, need in enumerate(needed[len(x) :]) if need)
+    needed, num = needed[len(carries) :], len(x)
+    sizes = [len(carries), num, len(step.memo), len(step.y)]
+    shapes = tuple(s[1:] for s, need in zip(x, needed[:num], strict=True) if need)
+    of_k = tuple(i for i, need in enumerate(needed[num:]) if need)
 
     def call(g_c, read, constants, memo):
         c, x, known, g_y = _split(read, sizes)
@@ -136,8 +149,24 @@ def _derivative(step, c, x, k, needed):
     return Step(call, shapes, (), of_k)
 
 
-def _loop(step, c, x, k, reverse):
-    """The _Known of running all turns."""
+def unrecorded(function, *inputs):
+    """function(*inputs), which no tape records, so that TensorFlow prepares no derivatives of its own.
+
+    Args:
+        function: tf.function; its tapes record.
+    """
+    traced = function.get_concrete_function(*inputs)
+    with record.stop_recording():
+        return traced(*inputs)
+
+
+@functools.cache
+def _loop(step, reverse):
+    """The tf.function of (c, x, k) that runs all turns; it gives the fields of a _Known."""
+    return tf.function(lambda c, x, k: _turns(step, c, x, k, reverse), **OPTIONS)
+
+
+def _turns(step, c, x, k, reverse):
     num = tf.shape(x[0])[0]
     shapes = [[tensor.shape for tensor in c], step.y, step.memo]
     arrays = [[tf.TensorArray(c[0].dtype, num, element_shape=s) for s in part] for part in shapes]
@@ -155,7 +184,7 @@ def _loop(step, c, x, k, reverse):
     state = (tf.constant(0), list(c), arrays, zeros)
     _, last, arrays, u = tf.while_loop(lambda i, *_: i < num, turn, state)
     before, y, memos = ([array.stack() for array in part] for part in arrays)
-    return _Known(before, memos, Result(last, y, u))
+    return before, memos, Result(last, y, u)
 
 
 def _split(tensors, sizes):

@@ -67,10 +67,10 @@ class Supernet(LanguageModel):
         step = recurrent_cell.search_step(
             self.cell, self.hidden, masked=mask is not None, sampled=sampled, training=training
         )
-        h, *batch = scan(step, [hidden], [of_x], constants).y
+        found, memos = scan(step, [hidden], [of_x], constants)
         if training:
-            self._move(*map(tf.stop_gradient, batch), tf.cast(tf.shape(hidden)[0], h.dtype))
-        return h
+            self._move(*memos[-2:], tf.cast(tf.shape(hidden)[0], hidden.dtype))
+        return found.y[0]
 
     def _move(self, mean, variance, count):
         """Moves the moving averages by all of a pass; the variance is made unbiased."""

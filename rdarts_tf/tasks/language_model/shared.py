@@ -1,0 +1,53 @@
+"""Functions of tensors that are traced once, and so are their derivatives of any order.
+
+What a graph repeats, such as a node of a cell in loops over time, their derivatives and the derivatives
+of these, is there as calls of one function each, which TensorFlow does not inline.
+"""
+
+import tensorflow as tf
+from tensorflow.python.eager import record
+
+from rdarts_tf.tasks.language_model.scan import OPTIONS, unrecorded
+
+
+class Shared:
+    """A pure function of float tensors.
+
+    Args:
+        function: (tensor, ...) -> list of tensors.
+    """
+
+    def __init__(self, function):
+        self.function, self._derivatives = function, {}
+        self._call = tf.function(function, **OPTIONS)
+
+    def __call__(self, *x):
+        """The list of tensors."""
+        needed = tuple(bool(record.should_record_backprop([tensor])) for tensor in x)
+
+        @tf.custom_gradient
+        def run(*x):
+            def gradient(*upstream):
+                found = iter(self._derivative(needed)(*x, *upstream))
+                return [next(found) if need else None for need in needed]
+
+            return list(unrecorded(self._call, *x)), gradient
+
+        return list(run(*x)) if any(needed) else list(self._call(*x))
+
+    def _derivative(self, needed):
+        """The Shared of (x, upstream) -> gradients of those x that are needed."""
+        if needed not in self._derivatives:
+
+            def back(*tensors):
+                x, upstream = tensors[: len(needed)], tensors[len(needed) :]
+                wanted = [tensor for tensor, need in zip(x, needed, strict=True) if need]
+                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch(wanted)
+                    y = self.function(*x)
+                return tape.gradient(
+                    y, wanted, output_gradients=list(upstream), unconnected_gradients="zero"
+                )
+
+            self._derivatives[needed] = Shared(back)
+        return self._derivatives[needed]
