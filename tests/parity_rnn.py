@@ -152,32 +152,43 @@ def forward(f):
 
     @functools.cache
     def run(name, training=True):
-        """(Outputs, {quantity: value}, moved statistics, states before BatchNorm)."""
-        (x, y, hidden), seen, moments = f.window(name), [], recurrent_cell.moments
+        """(Outputs, {quantity: value}, moved statistics)."""
+        x, y, hidden = f.window(name)
         statistics = None if training else run("train")[2]
-        recurrent_cell.moments = lambda s: seen.append(s) or moments(s)
-        tf.config.run_functions_eagerly(True)
-        try:
-            found, moved = f.forward(
-                f.w, f.alpha, x, hidden, statistics=statistics, training=training
-            )
-        finally:
-            recurrent_cell.moments = moments
-            tf.config.run_functions_eagerly(False)
+        found, moved = f.forward(f.w, f.alpha, x, hidden, statistics=statistics, training=training)
         loss, slow = nll(found, y), slowness(found)
         values = {"logits": found.logits, "log_prob": tf.nn.log_softmax(found.logits)}
         values |= {"raw_output": found.raw, "hidden_out": found.hidden, "loss": loss}
         values |= {"slowness": slow, "loss_total": loss + f.meta["beta"] * slow}
-        return found, values, moved, seen
+        return found, values, moved
+
+    @functools.cache
+    def before_batch_norm():
+        """Every s_i of the training pass before BatchNorm, turn by turn."""
+        (x, _, h), seen, moments = f.window("train"), [], recurrent_cell.moments
+        table, first, *matrices = f.w[:-1]
+        of_x = tf.tensordot(tf.gather(table, x), first[: f.meta["n"]], 1)
+        options = {"masked": False, "sampled": False, "training": True}
+        step = recurrent_cell.search_step(f.net.cell, f.meta["n"], **options)
+        constants = [first[f.meta["n"] :], *matrices, tf.nn.softmax(f.alpha[0])]
+        recurrent_cell.moments = lambda s: seen.append(s) or moments(s)
+        tf.config.run_functions_eagerly(True)
+        try:
+            for turn in of_x:
+                (h,), _, _, _ = step.call([h], [turn], constants, None)
+        finally:
+            recurrent_cell.moments = moments
+            tf.config.run_functions_eagerly(False)
+        return seen
 
     def of_batch(part):
         """Statistics of each update, [T, nodes + 1, n]."""
-        found = [recurrent_cell.moments(s)[part] for s in run("train")[3]]
+        found = [recurrent_cell.moments(s)[part] for s in before_batch_norm()]
         return tf.reshape(tf.stack(found), [-1, f.meta["steps"] + 1, f.meta["n"]])
 
     def states():
         normal = []
-        for s in run("train")[3][: 2 * (f.meta["steps"] + 1)]:
+        for s in before_batch_norm()[: 2 * (f.meta["steps"] + 1)]:
             mean, variance = recurrent_cell.moments(s)
             normal.append((s - mean) / tf.sqrt(variance + recurrent_cell.EPSILON))
         return [tf.reshape(tf.stack(normal), [2, f.meta["steps"] + 1, *normal[0].shape])]

@@ -153,3 +153,11 @@ class ExportConfig(export.ExportConfig):
     """An export of a language model."""
 
     TASK = "language_model"
+    input, quantize, cell = "int32", "none", "recurrent"  # there is no choice
+
+    def check_values(self):
+        if self.what == "cell":
+            raise ConfigError(
+                "--what=cell is for cells of images; a recurrent cell goes with its network, leave "
+                "--what out"
+            )

@@ -95,6 +95,9 @@ def _scan(step, c, x, k, reverse, known=None):
 
         return [tensor for part in ready.result for tensor in part], gradient
 
+    if not any(needed):
+        before, memos, result = _loop(step, reverse)(c, x, k)
+        return Result(*result), memos
     return Result(*_split(run(*c, *x, *k), [len(c), len(step.y), len(step.u)])), memos
 
 
