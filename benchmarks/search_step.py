@@ -77,9 +77,8 @@ def make_step(space_name, case, sizes):
     return lambda: search.search_block(iterator, first, last, epoch, rates)[1].numpy()
 
 
-def serve(space, case, sizes):
+def serve(step):
     """Answers each number of steps that comes in by a line with their seconds, after a first step."""
-    step = make_step(space, case, sizes)
     _answer(seconds=_timed(step))
     for line in sys.stdin:
         _answer(seconds=[_timed(step) for _ in range(int(line))])
@@ -105,10 +104,10 @@ class Child:
         rss_gib: peak memory so far.
     """
 
-    def __init__(self, space, case, sizes):
+    def __init__(self, space, case, sizes, *, script=__file__):
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "--child", json.dumps([space, case, sizes])],
+            [sys.executable, script, "--child", json.dumps([space, case, sizes])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -255,6 +254,6 @@ def main(argv=None):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        serve(*json.loads(sys.argv[2]))
+        serve(make_step(*json.loads(sys.argv[2])))
     else:
         main()

@@ -61,7 +61,8 @@ def averaged_sgd(w, ax, g, *, step, eta, learning_rate, weight_decay):
     """
     eta = tf.where(step > 1, eta, learning_rate)
     w = [w_ - eta * (g_ + weight_decay * w_) for w_, g_ in zip(w, g, strict=True)]
-    mu = tf.cast(1 / tf.maximum(step - 1, 1), w[0].dtype)
+    t = tf.cast(step, tf.float64)  # 1 / t has few digits in float32
+    mu = tf.cast(1 / tf.maximum(t - 1, 1), w[0].dtype)
     ax = [tf.where(mu < 1, ax_ + mu * (w_ - ax_), w_) for w_, ax_ in zip(w, ax, strict=True)]
     return w, ax
 

@@ -5,11 +5,11 @@
 prints a line per quantity, says how many are absent, and exits with 1 if one is out of tolerance,
 with 2 if a file is unusable: without meta, weights or anything to compare.
 
-A file holds weights and batches of a search network (`parity_search.py`) or of a derived one
-(`parity_derived.py`), and what the authors' PyTorch code computed from them or a part of that, NCHW
+A file holds weights and batches of a search network (`parity_search.py`, recurrent: `parity_rnn.py`,
+`parity_rnn_steps.py`) or of a derived one (`parity_derived.py`, `parity_rnn_eval.py`), and what the authors' PyTorch code computed from them or a part of that, NCHW
 and OIHW. Errors are relative to the largest entry of the reference tensor; a quantity of many tensors
 reports the worst one that is there. A quantity is absent if nothing of it is there, or not all that it
-follows from. Everything runs eagerly: tracing costs more than the few calls of each function.
+follows from. Images run eagerly: tracing costs more than the few calls of each function.
 
 Not compared: `steps_torch2_adam/*`, another Adam; `steps*/bn_final`, which counts the
 passes of the authors' alpha step, ours leaves the statistics of BatchNorm alone.
@@ -22,7 +22,14 @@ import zipfile
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from tests import parity_derived, parity_rnn, parity_rnn_steps, parity_search, parity_supernet
+from tests import (
+    parity_derived,
+    parity_rnn,
+    parity_rnn_eval,
+    parity_rnn_steps,
+    parity_search,
+    parity_supernet,
+)
 from tests import parity_tools as tools
 
 
@@ -45,7 +52,12 @@ def check(path):
 
 def _kind(meta):
     """(Fixture, its groups) by what a file's meta has."""
-    if "ntoken" in meta and "genotype" not in meta:
+    for key, groups in parity_rnn_eval.PLAIN.items():
+        if key in meta:
+            return parity_rnn_eval.Plain, groups
+    if "ntoken" in meta and "genotype" in meta:
+        return parity_rnn_eval.Fixture, parity_rnn_eval.GROUPS
+    if "ntoken" in meta:
         return parity_rnn.Fixture, parity_rnn.GROUPS + parity_rnn_steps.GROUPS
     if "genotype" in meta:
         return parity_derived.Fixture, parity_derived.GROUPS
