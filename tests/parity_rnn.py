@@ -230,7 +230,7 @@ def gradients(f):
         return [tf.linalg.global_norm(g)], g, g_alpha
 
     for part in ("train", "valid"):
-        for total in (False, True):
+        for total in (False, True) if part == "train" else (False,):
             name = f"grad_{part}" + ("_total" if total else "")
             take = functools.partial(lambda i, *key: found(*key)[i])
             yield name, f.of_weights(name), functools.partial(take, 1, part, total), GRADIENT

@@ -68,10 +68,14 @@ def passes(f):
     names = ("logits", "log_prob", "raw_output", "dropped_output", "hidden_out", "loss")
     for kind in ("eval", "masked"):
         for name in (*names, "slowness", "loss_total"):
+            if (kind, name) == ("eval", "dropped_output"):
+                continue
             key = f"{kind}/{name}"
             value = functools.partial(lambda kind, name: [run(kind)[name]], kind, name)
             yield key, f.stored(key), value, FORWARD
         for name, total in (("grad", False), ("grad_total", True)):
+            if (kind, name) == ("masked", "grad"):
+                continue
             key = f"{kind}/{name}"
             yield key, f.of_weights(key), functools.partial(gradient, kind, total), GRADIENT
     norm = f.stored("eval/grad_norm")

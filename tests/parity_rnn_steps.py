@@ -32,7 +32,7 @@ SECOND_ORDER = {
 def second_order(f):
     """One alpha step, its parts, and the exact gradients."""
     for name, all_weights in SECOND_ORDER.items():
-        yield from _second_order(f, name, all_weights)
+        yield from of_group(f, name, all_weights)
     for part in ("train", "valid"):
         key, options = f"smooth/loss_{part}", {"net": f.smooth}
         value = functools.partial(lambda part: [f.loss(part, **options)(f.w, _alpha(f, "smooth"))], part)
@@ -59,7 +59,7 @@ def _update(w, g, rates):
     return virtual.sgd(w, {}, g, rates)[0]
 
 
-def _second_order(f, name, all_weights):
+def of_group(f, name, all_weights):
     """Yields the quantities of a group."""
 
     @functools.cache

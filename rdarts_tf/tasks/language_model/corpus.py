@@ -87,12 +87,12 @@ def make(name, texts, *, max_vocabulary=None, min_count=None, source=None):
 
     Args:
         texts: {"train", "valid", "test": list of tokens}.
-        max_vocabulary: largest number of words, <unk> included.
+        max_vocabulary: largest number of words, <unk> and <eos> included.
         min_count: of a word in the training part.
     Raises:
         CorpusError.
     """
-    for label, value, low in (("max_vocabulary", max_vocabulary, 3), ("min_count", min_count, 1)):
+    for label, value, low in (("max_vocabulary", max_vocabulary, 4), ("min_count", min_count, 1)):
         if value is not None and (type(value) is not int or value < low):
             raise CorpusError(f"{label}={value!r} must be a whole number of at least {low}")
     if max_vocabulary or min_count:
@@ -108,8 +108,8 @@ def make(name, texts, *, max_vocabulary=None, min_count=None, source=None):
 
 def _kept(tokens, max_vocabulary, min_count):
     counts = collections.Counter(tokens)
-    often = [token for token, count in counts.most_common() if count >= min_count]
-    return set(often[: max_vocabulary and max_vocabulary - 1]) | {EOS}
+    often = [t for t, count in counts.most_common() if count >= min_count and t != EOS]
+    return set(often[: max_vocabulary and max_vocabulary - 2]) | {EOS}
 
 
 def words(text):
