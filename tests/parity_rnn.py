@@ -246,9 +246,7 @@ def masked(f):
     @functools.cache
     def run(part):
         x, y, hidden = f.window(part)
-        found, _ = f.forward(
-            f.w, f.alpha, x, hidden, masks=masks(f.arrays, f"masked/mask_{part}")
-        )
+        found, _ = f.forward(f.w, f.alpha, x, hidden, masks=masks(f.arrays, f"masked/mask_{part}"))
         return {
             "logits": found.logits,
             "raw_output": found.raw,
@@ -339,7 +337,12 @@ def curvature(f):
     yield "hessian/H_with_wd", stored("H_with_wd"), lambda: [H() + shift * eye], CURVATURE
     for name, by in (("no", 0.0), ("with", shift)):
         key = f"eigvals_sorted_{name}_wd"
-        yield f"hessian/{key}", stored(key), functools.partial(lambda by: [values(by)], by), CURVATURE
+        yield (
+            f"hessian/{key}",
+            stored(key),
+            functools.partial(lambda by: [values(by)], by),
+            CURVATURE,
+        )
     largest = stored("lambda_max_with_wd")
     yield "hessian/lambda_max_with_wd", largest, lambda: [values(shift)[-1]], CURVATURE
     yield "hessian/lambda_max_lanczos", largest, lanczos, LANCZOS

@@ -121,8 +121,15 @@ def steps(f):
         """{"sgd" | "asgd": ({quantity: list}, w, averages)}."""
         found, w, zero = {}, f.w, tf.zeros([], tf.float32)
         for epoch, kind in enumerate(("sgd", "asgd")):
-            seen, hidden = collections.defaultdict(list), tf.zeros([stream.shape[1], meta["n"]], tf.float64)
-            slots = {"average": [tf.zeros_like(x) for x in w], "averaged_steps": [zero], "eta": [zero]}
+            seen, hidden = (
+                collections.defaultdict(list),
+                tf.zeros([stream.shape[1], meta["n"]], tf.float64),
+            )
+            slots = {
+                "average": [tf.zeros_like(x) for x in w],
+                "averaged_steps": [zero],
+                "eta": [zero],
+            }
             for window in epochs[epoch]:
                 x, y = rnn.rows_of(stream, window)
                 rate = meta["lr"] * window.nominal / meta["bptt"]
@@ -249,8 +256,15 @@ def batches(f):
     yield "vocabulary_count", [a.get("vocabulary_count")], lambda: [counts], 0.0
     for key in sorted(key for key in a if key.startswith("batchify/")):
         source, _, batch = key.removeprefix("batchify/").rpartition("_b")
-        ids = made[0]["train"] if source == "train" else np.arange(int(source.removeprefix("arange")))
-        yield key, [a[key]], functools.partial(lambda i, b: [windows.columns(i, b)], ids, int(batch)), 0.0
+        ids = (
+            made[0]["train"] if source == "train" else np.arange(int(source.removeprefix("arange")))
+        )
+        yield (
+            key,
+            [a[key]],
+            functools.partial(lambda i, b: [windows.columns(i, b)], ids, int(batch)),
+            0.0,
+        )
     for key in sorted(key for key in a if key.startswith("get_batch/") and key.endswith("_x")):
         yield _got(f, key.removesuffix("_x"))
     for kind in ("search", "eval"):
@@ -299,7 +313,12 @@ def _sequences(f, kind):
             found["valid_len"] = [w.length for w in beside]
         for key, values in found.items():
             path = f"windows/{kind}_epoch{epoch + 1}/{key}"
-            yield path, [f.arrays.get(path)], functools.partial(lambda v: [np.array(v)], values), 0.0
+            yield (
+                path,
+                [f.arrays.get(path)],
+                functools.partial(lambda v: [np.array(v)], values),
+                0.0,
+            )
 
 
 GROUPS = (passes, steps)

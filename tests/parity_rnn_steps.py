@@ -34,9 +34,12 @@ def second_order(f):
     for name, all_weights in SECOND_ORDER.items():
         yield from of_group(f, name, all_weights)
     for part in ("train", "valid"):
-        key, options = f"smooth/loss_{part}", {"net": f.smooth}
-        value = functools.partial(lambda part: [f.loss(part, **options)(f.w, _alpha(f, "smooth"))], part)
-        yield key, f.stored(key), value, rnn.FORWARD
+        key = f"smooth/loss_{part}"
+        yield key, f.stored(key), functools.partial(_smooth_loss, f, part), rnn.FORWARD
+
+
+def _smooth_loss(f, part):
+    return [f.loss(part, net=f.smooth)(f.w, _alpha(f, "smooth"))]
 
 
 def _alpha(f, name):
@@ -257,7 +260,9 @@ class _Search:
     def window(self, train, valid):
         meta, found = self.f.meta, self.found
         rate = tf.constant(meta["lr"] * train.nominal / meta["bptt"], tf.float64)
-        g = self._alpha_gradient(rate, rnn.rows_of(self.train, train), rnn.rows_of(self.valid, valid))
+        g = self._alpha_gradient(
+            rate, rnn.rows_of(self.train, train), rnn.rows_of(self.valid, valid)
+        )
         self.t += 1
         self.alpha, self.m, self.v = optimizers.adam(
             self.alpha,
@@ -281,9 +286,7 @@ class _Search:
 
     def _pass(self, name, x, w, alpha):
         """Outputs; a pass of the model itself moves its statistics."""
-        outputs, moved = self.f.forward(
-            w, alpha, x, self.hidden[name], statistics=self.statistics
-        )
+        outputs, moved = self.f.forward(w, alpha, x, self.hidden[name], statistics=self.statistics)
         if name == "train":
             self.statistics = moved
         return outputs

@@ -31,8 +31,7 @@ def load(path, *, data_dir=None, level="word", max_vocabulary=None, min_count=No
         texts = corpus.split(tokens(corpus.read(files[0])))
     else:
         texts = {
-            part: tokens(corpus.read(file))
-            for part, file in zip(corpus.PARTS, files, strict=True)
+            part: tokens(corpus.read(file)) for part, file in zip(corpus.PARTS, files, strict=True)
         }
     bounds = {"max_vocabulary": max_vocabulary, "min_count": min_count}
     return corpus.make(f"text_folder({path})", texts, **bounds)

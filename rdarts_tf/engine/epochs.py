@@ -46,6 +46,10 @@ class EpochRun:
         """Epochs of the run, of which the last may be cut."""
         return self.config.epochs
 
+    def _epoch_steps(self, epoch):
+        """Training steps of an epoch."""
+        return self.problem.epoch_steps(epoch)
+
     def counted(self):
         """What the problem counts, so far in this epoch."""
         return float(self.trainer.totals[-1].numpy()) if self.first_step else 0.0
@@ -224,6 +228,6 @@ class EpochRun:
 
 
 def told_speed(problem, row, stage):
-    """", 1,234 tokens/s" of a row of metrics.jsonl, or ""."""
+    """ ", 1,234 tokens/s" of a row of metrics.jsonl, or ""."""
     value = row.get(f"{stage}/{problem.COUNTED}_per_second")
     return "" if value is None else f", {value:,.0f} {problem.COUNTED}/s"

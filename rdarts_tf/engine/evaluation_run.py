@@ -96,7 +96,9 @@ class EvaluationRun(EpochRun):
             self.run_dir.delete_checkpoints_after(self.epoch)
             self.run_dir.truncate(self.epoch)
         self.board.rewind(self.epoch)
-        self.say(f"{error}: back from epoch {diverged + 1} to the end of epoch {self.epoch}, the best")
+        self.say(
+            f"{error}: back from epoch {diverged + 1} to the end of epoch {self.epoch}, the best"
+        )
 
     def _variables(self):
         kept = self.problem.KEEPS_BEST

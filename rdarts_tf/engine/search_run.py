@@ -147,10 +147,6 @@ class SearchRun(EpochRun):
         self.epoch, self.first_step = epoch + 1, 0
         self._record(row, found)
 
-    def _epoch_steps(self, epoch):
-        """Training steps of an epoch."""
-        return self.problem.epoch_steps(epoch)
-
     def _measures_after(self, epoch, config):
         every = config.hessian_every
         return self.measures and (epoch % every == 0 or epoch == config.epochs - 1)

@@ -141,9 +141,7 @@ def test_a_loss_that_is_not_finite_goes_back_to_the_best_epoch(command, tmp_path
         return plain(self, run)
 
     monkeypatch.setattr(evaluation_run.EvaluationRun, "_train_blocks", once)
-    code, out, err = command(
-        evaluate, *TRAIN, "--epochs=3", f"--run_dir={tmp_path}", "--name=e"
-    )
+    code, out, err = command(evaluate, *TRAIN, "--epochs=3", f"--run_dir={tmp_path}", "--name=e")
     assert code == 0, err
     assert "back from epoch 3 to the end of epoch" in out
     rows = metrics(tmp_path / "evaluate/e/seed_1")

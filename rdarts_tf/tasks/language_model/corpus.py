@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import pathlib
-import re
 
 import numpy as np
 

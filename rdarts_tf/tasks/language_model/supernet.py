@@ -39,9 +39,7 @@ class Supernet(LanguageModel):
             for name, start in (("moving_mean", "zeros"), ("moving_variance", "ones"))
         )
 
-    def call(
-        self, tokens, hidden, edge_weights=None, masks=None, sampled=False, training=False
-    ):
+    def call(self, tokens, hidden, edge_weights=None, masks=None, sampled=False, training=False):
         """network.Outputs.
 
         Args:
@@ -53,7 +51,9 @@ class Supernet(LanguageModel):
             training: normalise with the statistics of the batch, and move the moving ones.
         """
         if edge_weights is None:
-            edge_weights = {"recurrent": tf.nn.softmax(tf.convert_to_tensor(self.alphas["recurrent"]))}
+            edge_weights = {
+                "recurrent": tf.nn.softmax(tf.convert_to_tensor(self.alphas["recurrent"]))
+            }
         options = {"sampled": sampled, "training": training}
         return self.outputs(tokens, hidden, masks, p=edge_weights["recurrent"], **options)
 

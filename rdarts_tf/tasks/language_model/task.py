@@ -114,9 +114,7 @@ class Modelling(base.Problem):
         if key is not None:
             size = {"hidden": self.config.hidden, "vocabulary": len(self.data.vocabulary)}
             batch = tf.shape(hidden)[0]
-            masks = dropout.draw(
-                key, self.config.dropouts, batch=batch, dtype=hidden.dtype, **size
-            )
+            masks = dropout.draw(key, self.config.dropouts, batch=batch, dtype=hidden.dtype, **size)
         return call(tokens, hidden, masks=masks, **network)
 
     def _penalties(self, outputs):
@@ -156,7 +154,11 @@ class Search(Modelling):
     def network(self):
         cell, config = self.config.make_space().cell("recurrent"), self.config
         net = Supernet(
-            cell, len(self.data.vocabulary), hidden=config.hidden, dtype=config.dtype, name="supernet"
+            cell,
+            len(self.data.vocabulary),
+            hidden=config.hidden,
+            dtype=config.dtype,
+            name="supernet",
         )
         net.build()
         return net
@@ -262,9 +264,7 @@ class Evaluation(Modelling):
         return len(self._sequence(epoch))
 
     def train_epoch(self, config, epoch, *, first_step=0):
-        return streams.epoch(
-            self.train, self._sequence(epoch), config.bptt, first_step=first_step
-        )
+        return streams.epoch(self.train, self._sequence(epoch), config.bptt, first_step=first_step)
 
     def test_epoch(self, config):
         return streams.epoch(self.tested, self.testing, config.bptt)
@@ -274,9 +274,7 @@ class Evaluation(Modelling):
         if self.returns not in self._by_returns:
             seed = [self._seed, self.returns]
             rows, bptt = len(self.train), self.config.bptt
-            self._by_returns[self.returns] = windows.Epochs(
-                seed, rows, bptt, windows.of_evaluation
-            )
+            self._by_returns[self.returns] = windows.Epochs(seed, rows, bptt, windows.of_evaluation)
         return self._by_returns[self.returns][epoch]
 
 

@@ -52,7 +52,12 @@ class Epochs:
     """
 
     def __init__(self, seed, rows, bptt, draw):
-        self._rng, self._rows, self._bptt, self._draw = np.random.RandomState(seed), rows, bptt, draw
+        self._rng, self._rows, self._bptt, self._draw = (
+            np.random.RandomState(seed),
+            rows,
+            bptt,
+            draw,
+        )
         self._epochs = []
 
     def __getitem__(self, epoch):
