@@ -14,29 +14,40 @@ class Strengths(base.Method):
     validation half; the least error wins. Zela et al. 2020, sec. 5.3.
 
     Args:
-        values: the strengths.
+        values: the strengths; None: `factors` times the default of the field.
         method: of each search.
     Attributes:
         field: of the configuration, that the strengths replace; a subclass gives it.
         maximum: strengths are below it; a subclass gives it.
+        factors: a subclass that has default values by them gives them.
     Raises:
         UserError: a value that cannot be.
     """
 
-    field, maximum = None, math.inf
+    field, maximum, factors = None, math.inf, ()
 
     def __init__(self, values, method="darts"):
+        if values is None and self.factors:
+            self._values, self.method = None, method
+            return
         listed = isinstance(values, tuple | list) and values
         if not listed or not all(map(self._is_strength, values)) or len(set(values)) < len(values):
             raise UserError(
                 f"method argument values={values!r} must list different numbers from 0 to below "
                 f"{self.maximum:g}, such as values=[0.0, 0.2]"
             )
-        self.values, self.method = tuple(values), method
+        self._values, self.method = tuple(values), method
 
     def _is_strength(self, value):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and 0 <= value < self.maximum
+
+    def values(self, config):
+        """The strengths in a search of a task."""
+        if self._values is not None:
+            return self._values
+        default = type(config).__dataclass_fields__[self.field].default
+        return tuple(float(f"{factor * default:.12g}") for factor in self.factors)
 
     def check(self, config):
         """Raises UserError where the configuration gives a strength, too."""
@@ -53,5 +64,5 @@ class Strengths(base.Method):
             f"{self.field}_{value:g}": dataclasses.replace(
                 config, **{"method": self.method, self.field: float(value)}
             )
-            for value in self.values
+            for value in self.values(config)
         }
