@@ -14,14 +14,26 @@ _BLOCK = 5  # paragraphs
 _TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|([^\sa-z\d])\1*")
 
 
-def load(*, data_dir=None, min_count=3):
-    """Returns tasks.language_model.corpus.Corpus; rarer words are <unk>."""
+def load(*, data_dir=None, level="word", min_count=3):
+    """Loads the text in lower case.
+
+    Args:
+        level: "word": words, numbers and signs, a run of the same sign counts as one; "char": characters.
+        min_count: rarer tokens of the training part are <unk>.
+    Returns:
+        tasks.language_model.corpus.Corpus.
+    Raises:
+        CorpusError: another level.
+    """
+    if level not in _LEVELS:
+        raise corpus.CorpusError(f"unknown level {level!r}; there are: {', '.join(_LEVELS)}")
     texts = {part: [] for part in corpus.PARTS}
     for number, paragraph in enumerate(_paragraphs()):
         part = ("train",) * 8 + ("valid", "test")
-        texts[part[number // _BLOCK % 10]] += [*_tokens(paragraph), corpus.EOS]
+        texts[part[number // _BLOCK % 10]] += [*_LEVELS[level](paragraph), corpus.EOS]
     source = {"python": platform.python_version()}
-    return corpus.make("python_docs", texts, min_count=min_count, source=source)
+    name = "python_docs" if level == "word" else f"python_docs(level={level})"
+    return corpus.make(name, texts, min_count=min_count, source=source)
 
 
 def _paragraphs():
@@ -34,3 +46,6 @@ def _paragraphs():
 def _tokens(text):
     """Words, numbers, punctuation; a run of the same sign counts as one."""
     return [match[1] or match[0] for match in _TOKEN.finditer(text)]
+
+
+_LEVELS = {"word": _tokens, "char": list}

@@ -1,8 +1,8 @@
 """Functions of tensors that are traced once, and so are their derivatives of any order.
 
 What a graph repeats, such as a node of a cell in loops over time, their derivatives and the derivatives
-of these, is there as calls of one function each, which TensorFlow does not inline. In training, in
-float32, each is compiled by XLA: on CPU one pass over memory then stands for a dozen.
+of these, is there as calls of one function each, which TensorFlow does not inline. In the training of
+large networks each is compiled by XLA: on CPU one pass over memory then stands for a dozen.
 """
 
 import tensorflow as tf
@@ -11,8 +11,11 @@ from tensorflow.python.eager import record
 from rdarts_tf.tasks.language_model.scan import OPTIONS, unrecorded
 
 
+_LARGE = 128  # units from which on compilation is worth its seconds
+
+
 class Shared:
-    """A pure function of float tensors.
+    """A pure function of float tensors, the first [..., units].
 
     Args:
         function: (tensor, ...) -> list of tensors.
@@ -33,8 +36,8 @@ class Shared:
                 found = iter(self._derivative(needed)(*x, *upstream))
                 return [next(found) if need else None for need in needed]
 
-            fast = all(tensor.dtype == tf.float32 for tensor in x)
-            return list(unrecorded(self._compiled if fast else self._call, *x)), gradient
+            large = x[0].dtype == tf.float32 and x[0].shape[-1] >= _LARGE
+            return list(unrecorded(self._compiled if large else self._call, *x)), gradient
 
         return list(run(*x)) if any(needed) else list(self._call(*x))
 
