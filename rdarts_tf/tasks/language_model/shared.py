@@ -1,8 +1,7 @@
 """Functions of tensors that are traced once, and so are their derivatives of any order.
 
 What a graph repeats, such as a node of a cell in loops over time, their derivatives and the derivatives
-of these, is there as calls of one function each, which TensorFlow does not inline. In the training of
-large networks each is compiled by XLA: on CPU one pass over memory then stands for a dozen.
+of these, is there as calls of one function each, which TensorFlow does not inline.
 """
 
 import tensorflow as tf
@@ -11,11 +10,8 @@ from tensorflow.python.eager import record
 from rdarts_tf.tasks.language_model.scan import OPTIONS, unrecorded
 
 
-_LARGE = 128  # units from which on compilation is worth its seconds
-
-
 class Shared:
-    """A pure function of float tensors, the first [..., units].
+    """A pure function of float tensors.
 
     Args:
         function: (tensor, ...) -> list of tensors.
@@ -24,7 +20,6 @@ class Shared:
     def __init__(self, function):
         self.function, self._derivatives = function, {}
         self._call = tf.function(function, **OPTIONS)
-        self._compiled = tf.function(function, autograph=False, jit_compile=True)
 
     def __call__(self, *x):
         """The list of tensors."""
@@ -36,8 +31,7 @@ class Shared:
                 found = iter(self._derivative(needed)(*x, *upstream))
                 return [next(found) if need else None for need in needed]
 
-            large = x[0].dtype == tf.float32 and x[0].shape[-1] >= _LARGE
-            return list(unrecorded(self._compiled if large else self._call, *x)), gradient
+            return list(unrecorded(self._call, *x)), gradient
 
         return list(run(*x)) if any(needed) else list(self._call(*x))
 
