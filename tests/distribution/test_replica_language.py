@@ -1,0 +1,42 @@
+"""A search of recurrent cells on two replicas is that on one device, BatchNorm over all columns."""
+
+import subprocess
+import sys
+
+import numpy as np
+
+from rdarts_tf.runs.files import load_npz
+
+SCRIPT = """
+import sys
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from rdarts_tf.engine import search_run
+from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.language_model.options import SearchConfig
+
+run_dir = RunDir(sys.argv[1])
+run_dir.create()
+run = search_run.SearchRun(SearchConfig(
+    space="rnn_reduced", dataset=f"text_folder({sys.argv[3]})", epochs=1, batch_size=3, nodes=2,
+    hidden=4, bptt=8, learning_rate=2.0, eval_batch_size=2, dropout=0.0, dropouth=0.0, dropoutx=0.0,
+    dropouti=0.0, strategy=sys.argv[2], sync_batch_norm=True, hessian_every=0,
+    alpha_step="exact"), run_dir)
+assert run.trainer.strategy.num_replicas_in_sync == (2 if sys.argv[2] == "mirrored" else 1)
+run.run()
+"""
+
+
+def test_two_replicas_are_one_device(tmp_path):
+    text, found = tmp_path / "text.txt", {}
+    text.write_text("a b c d e\nb d a\n" * 20)
+    for strategy in ("one", "mirrored"):
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / strategy), strategy, str(text)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        assert result.returncode == 0, result.stderr[-3000:]
+        found[strategy] = load_npz(tmp_path / strategy / "checkpoints/epoch_0001_step_000000.npz")
+    for name, value in found["one"].items():
+        np.testing.assert_allclose(
+            found["mirrored"][name], value, rtol=2e-4, atol=2e-5, err_msg=name
+        )
