@@ -156,6 +156,11 @@ class ExportConfig(export.ExportConfig):
     input, quantize, cell = "int32", "none", "recurrent"  # there is no choice
 
     def check_values(self):
+        if self.format == "tflite":
+            raise ConfigError(
+                "--format=tflite cannot hold the loop over time of a recurrent cell (its converter does "
+                "not lower lists of tensors); take savedmodel, onnx or keras"
+            )
         if self.what == "cell":
             raise ConfigError(
                 "--what=cell is for cells of images; a recurrent cell goes with its network, leave "
