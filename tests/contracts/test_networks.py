@@ -1,6 +1,8 @@
 """The supernet of every registered space: builds, counts, runs, saves."""
 
 import dataclasses
+import pathlib
+import re
 
 import keras
 import numpy as np
@@ -260,3 +262,11 @@ def test_cell_configuration_round_trip():
         restored = Cell.from_config(cell.get_config())
         assert restored.get_config() == cell.get_config()
         assert restored.primitives == cell.primitives
+
+
+def test_every_class_is_saved_under_a_name_of_its_own():
+    """One of another task under the same name would be what a .keras file is loaded as."""
+    written = r'register_keras_serializable\("(.+)"\)\s+class (\w+)'
+    files = pathlib.Path(registry.__file__).parent.rglob("*.py")
+    names = [name for file in files for name in re.findall(written, file.read_text())]
+    assert len(names) > 20 and len(set(names)) == len(names)

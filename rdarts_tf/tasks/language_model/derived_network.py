@@ -8,7 +8,7 @@ from rdarts_tf.tasks.language_model.network import LanguageModel
 from rdarts_tf.tasks.language_model.scan import scan
 
 
-@keras.saving.register_keras_serializable("rdarts_tf")
+@keras.saving.register_keras_serializable("rdarts_tf.language_model")
 class DerivedNetwork(LanguageModel):
     """A language model with the cell of a genotype; there is no BatchNorm.
 

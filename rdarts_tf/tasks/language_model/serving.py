@@ -7,7 +7,7 @@ import tensorflow as tf
 from rdarts_tf.tasks.language_model import derived_network  # noqa: F401 - a .keras file names it
 
 
-@keras.saving.register_keras_serializable("rdarts_tf")
+@keras.saving.register_keras_serializable("rdarts_tf.language_model")
 class ServedModel(keras.Model):
     """The network in inference mode, and a softmax.
 

@@ -9,7 +9,7 @@ from rdarts_tf.tasks.language_model.network import LanguageModel
 from rdarts_tf.tasks.language_model.scan import scan
 
 
-@keras.saving.register_keras_serializable("rdarts_tf")
+@keras.saving.register_keras_serializable("rdarts_tf.language_model")
 class Supernet(LanguageModel):
     """A language model whose cell carries every primitive on every edge (Liu et al. 2019, sec. 3.1.2).
 
