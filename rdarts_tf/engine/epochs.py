@@ -5,7 +5,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.engine import distribution
+from rdarts_tf.engine import distribution, summaries
 from rdarts_tf.runs.files import RunDirError
 from rdarts_tf.runs.progress import Progress
 
@@ -49,6 +49,13 @@ class EpochRun:
     def _epoch_steps(self, epoch):
         """Training steps of an epoch."""
         return self.problem.epoch_steps(epoch)
+
+    def _tags(self, stage, *others):
+        """`summaries.tags` of the run."""
+        problem = self.problem
+        rates, speed = problem.rates_after(self.config, 0, []), f"{problem.COUNTED}_per_second"
+        others = (*rates, *others, *[speed] * (problem.COUNTED is not None))
+        return summaries.tags(stage, problem.METRICS, others, problem.references())
 
     def counted(self):
         """What the problem counts, so far in this epoch."""

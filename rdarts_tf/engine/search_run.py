@@ -80,8 +80,7 @@ class SearchRun(EpochRun):
         begun = self.epoch + (self.first_step > 0)
         self._describe(extending=self.decisions.extend(begun))
         environment.note(self.run_dir, begun, self.say)
-        others = (*self.problem.rates(self.config, 0), "skip_connections", "step_seconds")
-        tags = summaries.tags("search", self.problem.METRICS, others)
+        tags = self._tags("search", "skip_connections", "step_seconds")
         self.board = summaries.of(self.run_dir, tags, resume_step=self.epoch)
         self.board.hparams(dataclasses.asdict(self.config))
         with Stop.on_signals() as self.stop:

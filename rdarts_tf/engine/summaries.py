@@ -37,17 +37,19 @@ def of(run_dir, tags, *, resume_step=0):
     return NoSummaries()
 
 
-def tags(stage, metrics, others):
+def tags(stage, metrics, others, references=()):
     """The scalar tags of a run.
 
     Args:
         stage: that trains, of STAGES.
         metrics: tuple of tasks.base.Metric.
         others: names of what is recorded of that stage beside metrics, such as rates.
+        references: names of what validation metrics are compared with.
     """
     names = dict.fromkeys(["loss", *(metric.name for metric in metrics)])
     trained = [f"{stage}/{name}" for name in (*names, *others)]
-    return (*trained, *(f"{STAGES[stage]}/{name}" for name in names), *CURVATURE_TAGS)
+    scored = [f"{STAGES[stage]}/{name}" for name in names]
+    return (*trained, *scored, *(f"validation/{name}" for name in references), *CURVATURE_TAGS)
 
 
 class NoSummaries:

@@ -7,15 +7,9 @@ from rdarts_tf.config.base import ConfigError, option
 from rdarts_tf.tasks.base import Metric, Score
 
 CELL_TYPES = ("recurrent",)
-METRICS = (Metric("loss", -1, "nats"), Metric("perplexity", -1))
+METRICS = (Metric("loss", -1, "nats"), Metric("perplexity", -1, digits=2))
 PAPER_DATASETS = ("ptb",)
-
-
-def _told(value, deviation=None):
-    return f"{value:.2f}" if deviation is None else f"{value:.2f} +- {deviation:.2f}"
-
-
-SCORE = Score("perplexity", lambda metrics: metrics["perplexity"], _told)
+SCORE = Score("perplexity", lambda metrics: metrics["perplexity"], digits=2)
 _DROPOUTS = ("dropout", "dropouth", "dropoutx", "dropouti", "dropoute")
 
 
