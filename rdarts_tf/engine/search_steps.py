@@ -17,6 +17,7 @@ from rdarts_tf.engine.weight_steps import (
     assign,
     zeros_like,
 )
+from rdarts_tf.layers import batch_norm, traced_once
 
 
 class Search(WeightTraining):
@@ -63,11 +64,13 @@ class Search(WeightTraining):
         train, valid = batch
         key, rates = functools.partial(self.key, epoch, step), self.scaled(rates, train)
         forward = functools.partial(self.forward, rates=rates)
-        self._alpha_step(
-            [_value(forward(train, key(use), stream="train")) for use in self._train_uses()],
-            forward(valid, key(ALPHA_VALID), stream="valid"),
-            rates,
-        )
+        at_w, *beside = [forward(train, key(use), stream="train") for use in self._train_uses()]
+        with batch_norm.statistics_kept():
+            self._alpha_step(
+                [_value(at_w), *(_value(_of_alpha(at)) for at in beside)],
+                forward(valid, key(ALPHA_VALID), stream="valid"),
+                rates,
+            )
         last = forward(train, key(WEIGHT), stream="train", regularized=True)
         alpha = self.alpha()
         return self._weight_step(lambda w: last(w, alpha), train, rates)
@@ -106,8 +109,17 @@ class Search(WeightTraining):
         return at
 
     def loss(self, batch, key, *, rates):
-        """(w, alpha) -> this replica's share of the validation loss of a global batch, see `forward`."""
-        return _value(self.forward(batch, key, rates=rates, stream="valid"))
+        """(w, alpha) -> this replica's share of the validation loss of a global batch, see `forward`.
+
+        It has derivatives in alpha only, and moves no statistics.
+        """
+        at = _of_alpha(self.forward(batch, key, rates=rates, stream="valid"))
+
+        def loss(w, alpha):
+            with batch_norm.statistics_kept():
+                return at(w, alpha).value
+
+        return loss
 
     def _edge_weights(self, alpha):
         return {t: tf.nn.softmax(a) for t, a in zip(self.net.alphas, alpha, strict=True)}
@@ -121,9 +133,10 @@ class Search(WeightTraining):
         """
         config, w, alpha, carries = self.config, self.weights(), self.alpha(), []
         update, own = self._update(rates), self.recipe.alpha_step
+        valid_at = _of_alpha(valid) if config.alpha_step == "first_order" else valid
 
         def valid_loss(w, alpha):
-            found = valid(w, alpha)
+            found = valid_at(w, alpha)
             carries.append(found.carry)
             return found.value
 
@@ -202,6 +215,16 @@ class PathSearch(Search):
     def _validate_step(self, batch, step, epoch):
         key = self.key(epoch, step, VALIDATE)
         self._score(batch[0], key, edge_weights=batch[1], sampled=True)
+
+
+def _of_alpha(forward):
+    """(w, alpha) -> Pass without derivatives in w."""
+
+    def at(w, alpha):
+        with traced_once.weights_held():
+            return forward(w, alpha)
+
+    return at
 
 
 def _value(forward):

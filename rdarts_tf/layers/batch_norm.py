@@ -10,11 +10,17 @@ only. The identity is exact, needs nothing but small matrices in second derivati
 any dtype.
 """
 
+import contextvars
+
 import keras
 import tensorflow as tf
 
+from rdarts_tf.layers.traced_once import keep, within
+
 MOMENTUM = 0.9
 EPSILON = 1e-5
+
+_KEPT = contextvars.ContextVar("statistics_kept", default=False)
 
 
 @tf.custom_gradient
@@ -95,44 +101,98 @@ class BatchNorm(keras.layers.Layer):
         Returns:
             [N, H, W, D].
         """
-        u = tf.reshape(x, (-1, x.shape[-1]))  # [n, C]
-        dtype = tf.float64 if x.dtype == tf.float64 else tf.float32
-        gamma, beta = self._affine(dtype, scale)
         if not training:
-            mean, variance = self.moving_mean[None], self.moving_variance[None]
-            gain, offset = _gain_and_offset(mean, variance, gamma, beta)
-            gain = gain if kernel is None else tf.cast(kernel, dtype) * gain
-        elif kernel is None:
-            gain, offset, *statistics = _fold_identity(*self._sums(tf.cast(u, dtype)), gamma, beta)
-            self._move(*statistics)
-        else:
-            sums, kernel = self._sums(tf.cast(u, dtype)), tf.cast(kernel, dtype)
-            gain, offset, *statistics = _fold(*sums, kernel, gamma, beta)
-            self._move(*statistics)
-        gain = tf.cast(gain, x.dtype)
-        y = u * gain if kernel is None else tf.matmul(u, gain)
-        return _reshape_like(tf.nn.bias_add(y, tf.cast(offset, x.dtype)), x)
+            return self.with_moving_statistics(x, kernel, scale)
+        y, *statistics = normalise(x, kernel, scale, *self.parameters(), total=self.total)
+        self.move(moved(self.state(), statistics))
+        return y
 
-    def _affine(self, dtype, scale):
-        """gamma and beta times `scale`: scalars, or [D] if the layer learns them."""
-        scale = tf.ones((), dtype) if scale is None else tf.cast(scale, dtype)
-        if not self.affine:
-            return scale, tf.zeros((), dtype)
-        return tf.cast(self.gamma, dtype) * scale, tf.cast(self.beta, dtype) * scale
+    def parameters(self):
+        """[gamma, beta], each [D], or []."""
+        return [tf.convert_to_tensor(v) for v in (self.gamma, self.beta)] if self.affine else []
 
-    def _sums(self, u):
-        """Sum of u, of u u^T, and number of pixels; of all replicas if synchronised."""
-        sums = (*sums_over_pixels(u), tf.cast(tf.size(u), u.dtype) / u.shape[-1])
-        return _sum_over_replicas(sums) if self.synchronized else sums
+    @property
+    def total(self):
+        """The sum over all replicas where they share their statistics, else None."""
+        return _sum_over_replicas if self.synchronized else None
 
-    def _move(self, mean, variance):
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign_add((1 - MOMENTUM) * (tf.cast(batch, moving.dtype) - moving))
+    def with_moving_statistics(self, x, kernel=None, scale=None):
+        """scale * BN(x K) in inference mode."""
+        dtype = _statistics_dtype(x)
+        gamma, beta = _affine(scale, dtype, *self.parameters())
+        mean, variance = (tf.cast(v, dtype)[None] for v in (self.moving_mean, self.moving_variance))
+        gain, offset = _gain_and_offset(mean, variance, gamma, beta)
+        return _apply(x, gain if kernel is None else tf.cast(kernel, dtype) * gain, offset, kernel)
+
+    def state(self):
+        """[moving mean, moving variance], each [D]; [] if `statistics_kept`."""
+        if _KEPT.get():
+            return []
+        return [tf.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance)]
+
+    def move(self, state):
+        """Sets the moving statistics to a list like `state`."""
+        if state:
+            self.moving_mean.assign(state[0])
+            self.moving_variance.assign(state[1])
 
 
-# Functions: their dozen operations on small matrices, and those of their first and second derivatives,
-# are traced once per shape instead of once per layer.
-@tf.function(autograph=False)
+def statistics_kept():
+    """What is traced within moves no statistics."""
+    return within(_KEPT, True)
+
+
+def normalise(x, kernel=None, scale=None, gamma=None, beta=None, *, total=None):
+    """scale * (gamma BN(x K) + beta) with the statistics of the batch.
+
+    Args:
+        x: [N, H, W, C].
+        kernel: K [C, D]; None is the identity.
+        scale: scalar, or None.
+        gamma, beta: [D], or None.
+        total: list of tensors -> their sums over replicas.
+    Returns:
+        (y [N, H, W, D], mean [D], unbiased variance [D]).
+    """
+    dtype = _statistics_dtype(x)
+    u = tf.cast(tf.reshape(x, (-1, x.shape[-1])), dtype)  # [n, C]
+    sums = (*keep(sums_over_pixels, u), tf.cast(tf.size(u), dtype) / u.shape[-1])
+    sums = sums if total is None else total(sums)
+    gamma, beta = _affine(scale, dtype, gamma, beta)
+    if kernel is None:
+        gain, offset, *statistics = _fold_identity(*sums, gamma, beta)
+    else:
+        gain, offset, *statistics = _fold(*sums, tf.cast(kernel, dtype), gamma, beta)
+    return _apply(x, gain, offset, kernel), *statistics
+
+
+def moved(moving, statistics):
+    """Moving statistics after a batch, lists of means [D] and variances [D]; [] for `moving` []."""
+    return [
+        old + (1 - MOMENTUM) * (tf.cast(new, old.dtype) - old)
+        for old, new in zip(moving, statistics, strict=bool(moving))
+    ]
+
+
+def _statistics_dtype(x):
+    return tf.float64 if x.dtype == tf.float64 else tf.float32
+
+
+def _affine(scale, dtype, gamma=None, beta=None):
+    """gamma and beta times `scale`: [D] if there are any, else scalars."""
+    scale = tf.ones((), dtype) if scale is None else tf.cast(scale, dtype)
+    if gamma is None:
+        return scale, tf.zeros((), dtype)
+    return tf.cast(gamma, dtype) * scale, tf.cast(beta, dtype) * scale
+
+
+def _apply(x, gain, offset, kernel):
+    """x times gain, a matrix [C, D] where there is a kernel, else [1, C], plus offset [D]."""
+    u, gain = tf.reshape(x, (-1, x.shape[-1])), tf.cast(gain, x.dtype)
+    y = u * gain if kernel is None else tf.matmul(u, gain)
+    return _reshape_like(tf.nn.bias_add(y, tf.cast(offset, x.dtype)), x)
+
+
 def _fold(total, outer, count, kernel, gamma, beta):
     """What turns u into gamma BN(u K) + beta.
 
@@ -149,7 +209,6 @@ def _fold(total, outer, count, kernel, gamma, beta):
     return (kernel * gain, *others)
 
 
-@tf.function(autograph=False)
 def _fold_identity(total, outer, count, gamma, beta):
     """As `_fold` with K = 1, but gain [1, D] instead of a kernel."""
     square = tf.linalg.diag_part(outer)[None] / count

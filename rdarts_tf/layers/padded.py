@@ -19,6 +19,30 @@ def pad(x, margin, value=0):
     return tf.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=value)
 
 
+def diagonals(x):
+    """The pixels (0, 0) and (1, 1) of each 2x2 square, sides rounded up by zeros.
+
+    As slices of whole rows and channels, which costs a tenth of slices with steps, derivative included.
+
+    Args:
+        x: [N, H, W, C].
+    Returns:
+        two tensors [N, ceil(H / 2), ceil(W / 2), C].
+    """
+    channels, (height, width) = x.shape[-1], _sides(x)
+    rows, columns = (height + 1) // 2, (width + 1) // 2
+    if None in x.shape[1:3] or height % 2 or width % 2:
+        x = tf.pad(x, ((0, 0), (0, 2 * rows - height), (0, 2 * columns - width), (0, 0)))
+    x = tf.reshape(x, (-1, 2, columns, 2 * channels))
+    parts = (tf.slice(x, (0, i, 0, i * channels), (-1, 1, -1, channels)) for i in (0, 1))
+    return [tf.reshape(part, (-1, rows, columns, channels)) for part in parts]
+
+
+def _sides(x):
+    """(H, W) of x [N, H, W, C], numbers where they are known."""
+    return [tf.shape(x)[i] if x.shape[i] is None else x.shape[i] for i in (1, 2)]
+
+
 def inflate(kernel, dilation):
     """Dilates a kernel [k, k, C, 1] by zeros between its entries.
 

@@ -13,59 +13,16 @@ import functools
 import keras
 import tensorflow as tf
 
-from rdarts_tf.layers.batch_norm import BatchNorm
-from rdarts_tf.layers.padded import avg_pool, depthwise, fan_in_uniform, max_pool
+from rdarts_tf.layers.padded import avg_pool, depthwise, diagonals, max_pool
+from rdarts_tf.layers.primitive import Primitive, scaled
+from rdarts_tf.layers.traced_once import TracedOnce, keep
 
 
-class Primitive(keras.layers.Layer):
-    """Base of all primitives.
-
-    Args:
-        channels: C, of input and output.
-        stride: 1 or 2.
-        affine: False in the supernet; True in derived networks: BatchNorm learns gamma and beta,
-            and pooling has no BatchNorm.
-        batch_norm: further keyword arguments of every BatchNorm.
-    """
-
-    reads_relu = False
-    shareable = False  # no trainable weights in the supernet: once per input serves all edges
-
-    def __init__(self, channels, *, stride=1, affine=False, batch_norm=None, **kwargs):
-        super().__init__(**kwargs)
-        self.channels = channels
-        self.stride = stride
-        self.affine = affine
-        self.batch_norm = batch_norm or {}
-
-    def get_config(self):
-        return super().get_config() | {
-            "channels": self.channels,
-            "stride": self.stride,
-            "affine": self.affine,
-            "batch_norm": self.batch_norm,
-        }
-
-    def make_bn(self, name, channels=None):
-        bn = BatchNorm(self.affine, dtype=self.dtype_policy, name=name, **self.batch_norm)
-        bn.build(channels or self.channels)
-        return bn
-
-    def add_kernel(self, name, shape, fan_in):
-        return self.add_weight(name=name, shape=shape, initializer=fan_in_uniform(fan_in))
-
-    def call(self, x, scale=None, seed=None, training=False):
-        """scale * op(x); x [N, H, W, C], scale a scalar or None, seed int32 [2] for random draws."""
-        raise NotImplementedError
-
-    def multiply_adds(self, height, width):
-        """Multiplications of one image's convolutions, the output being [height, width]."""
-        kernels = [v for v in self.trainable_weights if len(v.shape) > 1]
-        return height * width * sum(v.shape.num_elements() for v in kernels)
+def _relu_vjp(y, g):
+    return [tf.raw_ops.ReluGrad(gradients=g, features=y)]
 
 
-def scaled(x, scale):
-    return x if scale is None else x * tf.cast(scale, x.dtype)
+_scaled = TracedOnce(lambda x, w, state: (scaled(*x), []))
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
@@ -94,7 +51,7 @@ class Identity(Primitive):
     """`skip_connect` at stride 1."""
 
     def call(self, x, scale=None, seed=None, training=False):
-        return scaled(x, scale)
+        return _scaled([x, scale], [])[0] if training and scale is not None else scaled(x, scale)
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
@@ -107,6 +64,8 @@ class FactorizedReduce(Primitive):
     """
 
     reads_relu = True
+    kernels = ("kernel_1", "kernel_2")
+    norms = ("bn",)
 
     def __init__(self, channels, **kwargs):
         super().__init__(channels, **kwargs)
@@ -120,16 +79,15 @@ class FactorizedReduce(Primitive):
         self.bn = self.make_bn("bn")
         self.built = True
 
-    def call(self, x, scale=None, seed=None, training=False):
-        shifted = tf.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1:, 1:]
-        both = tf.concat((x[:, ::2, ::2], shifted[:, ::2, ::2]), axis=-1)  # [N, H/2, W/2, 2 C_in]
-        kernel_1 = tf.convert_to_tensor(self.kernel_1)
-        kernel_2 = tf.convert_to_tensor(self.kernel_2)
+    @staticmethod
+    def compute(x, kernels, norms, scale=None, **_):
+        both = tf.concat(diagonals(x), axis=-1)  # [N, H/2, W/2, 2 C_in]
+        kernel_1, kernel_2 = kernels
         zeros = tf.zeros_like(kernel_1)
         kernel = tf.concat(
             (tf.concat((kernel_1, zeros), axis=1), tf.concat((zeros, kernel_2), axis=1)), axis=0
         )
-        return self.bn(both, kernel=kernel, scale=scale, training=training)
+        return norms[0](both, kernel, scale)
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
@@ -137,6 +95,8 @@ class ReLUConvBN(Primitive):
     """The 1x1 preprocessing of a cell's input: ReLU (by the caller), 1x1 convolution, BN."""
 
     reads_relu = True
+    kernels = ("kernel",)
+    norms = ("bn",)
 
     def build(self, input_shape):
         c_in = input_shape[-1]
@@ -144,8 +104,9 @@ class ReLUConvBN(Primitive):
         self.bn = self.make_bn("bn")
         self.built = True
 
-    def call(self, x, scale=None, seed=None, training=False):
-        return self.bn(x, kernel=self.kernel, scale=scale, training=training)
+    @staticmethod
+    def compute(x, kernels, norms, scale=None, **_):
+        return norms[0](x, kernels[0], scale)
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
@@ -157,6 +118,7 @@ class Pool(Primitive):
     """
 
     shareable = True
+    norms = ("bn",)
 
     def __init__(self, channels, *, kind, **kwargs):
         super().__init__(channels, **kwargs)
@@ -169,14 +131,14 @@ class Pool(Primitive):
         self.bn = None if self.affine else self.make_bn("bn")
         self.built = True
 
-    def call(self, x, scale=None, seed=None, training=False):
-        if self.kind == "max":
-            y = max_pool(x, self.stride, training=training)
-        else:
-            y = avg_pool(x, self.stride)
-        if self.bn is None:
-            return scaled(y, scale)
-        return self.bn(y, scale=scale, training=training)
+    @property
+    def options(self):
+        return super().options | {"kind": self.kind}
+
+    @staticmethod
+    def compute(x, kernels, norms, scale=None, *, stride, kind, training):
+        y = max_pool(x, stride, training=training) if kind == "max" else avg_pool(x, stride)
+        return norms[0](y, None, scale) if norms else scaled(y, scale)
 
 
 class DepthwiseSeparable(Primitive):
@@ -196,6 +158,9 @@ class DepthwiseSeparable(Primitive):
 class SepConv(DepthwiseSeparable):
     """Twice: ReLU, depthwise k x k, pointwise, BN; the stride is in the first. The caller rectifies x."""
 
+    kernels = ("dw_1", "pw_1", "dw_2", "pw_2")
+    norms = ("bn_1", "bn_2")
+
     def build(self, input_shape):
         k, c = self.kernel_size, self.channels
         self.dw_1 = self.add_kernel("dw_1", (k, k, c, 1), c * k * k)
@@ -206,16 +171,20 @@ class SepConv(DepthwiseSeparable):
         self.bn_2 = self.make_bn("bn_2")
         self.built = True
 
-    def call(self, x, scale=None, seed=None, training=False):
-        u = depthwise(x, tf.convert_to_tensor(self.dw_1), stride=self.stride)
-        y = tf.nn.relu(self.bn_1(u, kernel=self.pw_1, training=training))
-        u = depthwise(y, tf.convert_to_tensor(self.dw_2))
-        return self.bn_2(u, kernel=self.pw_2, scale=scale, training=training)
+    @staticmethod
+    def compute(x, kernels, norms, scale=None, *, stride, **_):
+        dw_1, pw_1, dw_2, pw_2 = kernels
+        u = keep(functools.partial(depthwise, stride=stride), x, dw_1)
+        y = keep(tf.nn.relu, norms[0](u, pw_1), vjp=_relu_vjp)
+        return norms[1](keep(depthwise, y, dw_2), pw_2, scale)
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
 class DilConv(DepthwiseSeparable):
     """ReLU (by the caller), depthwise k x k with dilation 2, pointwise, BN."""
+
+    kernels = ("dw", "pw")
+    norms = ("bn",)
 
     def build(self, input_shape):
         k, c = self.kernel_size, self.channels
@@ -224,9 +193,11 @@ class DilConv(DepthwiseSeparable):
         self.bn = self.make_bn("bn")
         self.built = True
 
-    def call(self, x, scale=None, seed=None, training=False):
-        u = depthwise(x, tf.convert_to_tensor(self.dw), stride=self.stride, dilation=2)
-        return self.bn(u, kernel=self.pw, scale=scale, training=training)
+    @staticmethod
+    def compute(x, kernels, norms, scale=None, *, stride, **_):
+        dw, pw = kernels
+        u = keep(functools.partial(depthwise, stride=stride, dilation=2), x, dw)
+        return norms[0](u, pw, scale)
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
@@ -234,6 +205,8 @@ class Conv7x1(Primitive):
     """`conv_7x1_1x7` of AmoebaNet: ReLU (by the caller), conv 1x7 (stride along W), conv 7x1 (along H), BN."""
 
     reads_relu = True
+    kernels = ("conv_1", "conv_2")
+    norms = ("bn",)
 
     def build(self, input_shape):
         c = self.channels
@@ -242,11 +215,12 @@ class Conv7x1(Primitive):
         self.bn = self.make_bn("bn")
         self.built = True
 
-    def call(self, x, scale=None, seed=None, training=False):
+    @staticmethod
+    def compute(x, kernels, norms, scale=None, *, stride, **_):
         wide, high = ((0, 0), (0, 0), (3, 3), (0, 0)), ((0, 0), (3, 3), (0, 0), (0, 0))
-        x = tf.nn.conv2d(x, self.conv_1, (1, 1, self.stride, 1), wide)
-        x = tf.nn.conv2d(x, self.conv_2, (1, self.stride, 1, 1), high)
-        return self.bn(x, scale=scale, training=training)
+        x = tf.nn.conv2d(x, kernels[0], (1, 1, stride, 1), wide)
+        x = tf.nn.conv2d(x, kernels[1], (1, stride, 1, 1), high)
+        return norms[0](x, None, scale)
 
     def multiply_adds(self, height, width):
         """The first convolution keeps the height of the input, about `stride` times `height`."""

@@ -1,0 +1,149 @@
+"""Functions that are traced once: derivatives as slopes, what is traced, what is left out."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rdarts_tf.layers import traced_once
+from rdarts_tf.layers.traced_once import TracedOnce, keep
+
+STEP = 1e-6
+
+
+def make(counts=None):
+    """y = s tanh(u) + u^2 with u = x W, of x = [x, s] and w = [W]; u is kept."""
+
+    def function(x, w, state):
+        if counts is not None:
+            counts.append(tf.executing_eagerly())
+        u = keep(tf.matmul, x[0], w[0])
+        return x[1] * tf.tanh(u) + tf.square(u), [old + 1 for old in state]
+
+    return TracedOnce(function)
+
+
+@pytest.fixture
+def point():
+    rng = np.random.default_rng(0)
+    return [tf.constant(rng.normal(size=shape)) for shape in ((4, 3), (), (3, 2))]
+
+
+def loss(f, x, s, w):
+    return tf.reduce_sum(f([x, s], [w])[0] ** 3)
+
+
+def gradient(f, *point):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(point)
+        value = loss(f, *point)
+    return tape.gradient(value, point)
+
+
+def second(f, *point):
+    """d of the sum of the gradients' sines."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(point)
+        total = tf.add_n([tf.reduce_sum(tf.sin(g)) for g in gradient(f, *point)])
+    return tape.gradient(total, point)
+
+
+def slopes(function, point):
+    """Central differences of a scalar function in every entry."""
+    found = []
+    for i, x in enumerate(point):
+        slope = np.zeros(x.shape)
+        for at in np.ndindex(*x.shape):
+            values = []
+            for sign in (1, -1):
+                moved = np.array(x)
+                moved[at] += sign * STEP
+                values.append(float(function(*point[:i], tf.constant(moved), *point[i + 1 :])))
+            slope[at] = (values[0] - values[1]) / (2 * STEP)
+        found.append(slope)
+    return found
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_both_derivatives_are_slopes(point, graph):
+    f = make()
+
+    def run(function):
+        return tf.function(function) if graph else function
+
+    for found, slope in zip(
+        run(gradient)(f, *point), slopes(lambda *p: loss(f, *p), point), strict=True
+    ):
+        np.testing.assert_allclose(found, slope, rtol=1e-7, atol=1e-7)
+
+    def sines(*p):
+        return sum(tf.reduce_sum(tf.sin(g)) for g in gradient(f, *p))
+
+    for found, slope in zip(run(second)(f, *point), slopes(sines, point), strict=True):
+        np.testing.assert_allclose(found, slope, rtol=1e-5, atol=1e-5)
+
+
+def test_many_calls_trace_each_derivative_once(point):
+    counts = []
+    f = make(counts)
+
+    @tf.function
+    def many(x, s, w):
+        return [second(f, x + i, s, w) for i in range(5)]
+
+    many(*point)
+    assert len(counts) == 3  # f itself, in its derivative, in the derivative of that
+    assert not any(counts)
+
+
+def test_what_is_kept_is_not_computed_again(point):
+    f = make()
+    function = tf.function(lambda *p: gradient(f, *p)).get_concrete_function(*point)
+    (backward,) = (
+        each
+        for each in function.graph.as_graph_def().library.function
+        if "_vjp" in each.signature.name
+    )
+    reached, names = set(), list(backward.ret.values())
+    nodes = {node.name: node for node in backward.node_def}
+    while names:
+        node = nodes.get(names.pop().split(":")[0].lstrip("^"))
+        if node is not None and node.name not in reached:
+            reached.add(node.name)
+            names += node.input
+    products = [name for name in reached if nodes[name].op == "MatMul"]
+    assert len(products) == 2  # the gradients in x and W, not x W
+
+
+def test_held_weights_have_no_gradient(point):
+    f = make()
+    with traced_once.weights_held():
+        held = gradient(f, *point)
+    free = gradient(f, *point)
+    assert held[2] is None
+    for found, expected in zip(held[:2], free[:2], strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_moved_state_comes_out(point):
+    _, (moved,) = make()(point[:2], point[2:], [tf.constant(1.0)])
+    assert float(moved) == 2
+
+
+def test_a_third_derivative_is_refused(point):
+    f = make()
+    with tf.GradientTape() as tape:
+        tape.watch(point)
+        total = tf.add_n([tf.reduce_sum(g) for g in second(f, *point)])
+    with pytest.raises(LookupError, match="no third derivative"):
+        tape.gradient(total, point)
+
+
+def test_replicas_in_other_threads_are_told_apart(point):
+    import threading
+
+    f, found = make(), []
+    with traced_once.weights_held():
+        thread = threading.Thread(target=lambda: found.append(gradient(f, *point)))
+        thread.start()
+        thread.join()
+    assert found[0][2] is not None
