@@ -101,7 +101,7 @@ def of_group(f, name, all_weights):
         """The gradients of bilevel, as the task asks for them."""
         (train, valid), a = _losses(f, name), f.arrays
         eta, clip = (tf.constant(a[f"{name}/{key}"]) for key in ("eta", "clip"))
-        rule = virtual.original(clip) if kind == "fd" else virtual.ours(clip, kind == "diff")
+        rule = _original(f, clip) if kind == "fd" else virtual.ours(clip, kind == "diff")
         step = _weight_step(f, eta, clip, all_weights, constant=kind != "diff")
         common = {"weight_step": step, "w": f.w, "alpha": _alpha(f, name)}
         if kind != "fd":
@@ -159,6 +159,10 @@ def of_group(f, name, all_weights):
     yield row("implicit_factor_reference_over_exact", factor)
 
 
+def _original(f, clip):
+    return virtual.original(clip, f.w[0].shape.num_elements())
+
+
 def _weight_step(f, eta, clip, all_weights, *, constant=True):
     """The virtual step (w, g) -> w' of a group."""
     rates = {"learning_rate": eta, "weight_decay": f.meta["weight_decay"]}
@@ -167,7 +171,7 @@ def _weight_step(f, eta, clip, all_weights, *, constant=True):
         return _update(w, g, rates)
 
     rule = virtual.ours(clip, not constant)
-    kept = virtual.original(clip)
+    kept = _original(f, clip)
     return lambda w, g: rule.step(update, w, g) if all_weights else _mixed(rule, kept, update, w, g)
 
 
@@ -307,7 +311,7 @@ class _Search:
         if self.tag == "steps_first_order":
             g = bilevel.first_order(*losses, **common)
         else:
-            rule, found = virtual.original(clip), self.found
+            rule, found = _original(self.f, clip), self.found
             xi = _seen(found["clip_coef"], rule.factor)
             norm = _seen(found["v_clip_coef"], lambda v: optimizers.clip_coefficient(v, clip))
             g = bilevel.finite_difference(

@@ -57,8 +57,7 @@ class EvaluationRun(EpochRun):
             Interrupted, Diverged.
         """
         environment.note(self.run_dir, self.epoch + (self.first_step > 0), self.say)
-        others = (*self.problem.rates(self.config, 0), "step_seconds")
-        tags = summaries.tags("train", self.problem.METRICS, others)
+        tags = self._tags("train", "step_seconds")
         self.board = summaries.of(self.run_dir, tags, resume_step=self.epoch)
         hparams = dataclasses.asdict(self.config) | {"seed": self.seed}
         self.board.hparams(hparams)
@@ -113,7 +112,9 @@ class EvaluationRun(EpochRun):
             self.best_epoch.assign(row["epoch"])
             variables = self.trainer.net.trainable_variables
             names = [f"weights/{path(v)}" for v in variables]
-            scored = [w.numpy() for w in self.trainer.scored_weights()]
+            scored = [
+                w.numpy() for w in self.trainer.packing.unpack(*self.trainer.scored_weights())
+            ]
             arrays = self._arrays() | dict(zip(names, scored, strict=True))
             with distribution.chief_first(self.trainer.strategy):
                 self.run_dir.save_best(arrays)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from rdarts_tf import optimizers
 from rdarts_tf.engine import distribution
+from rdarts_tf.engine.packing import Packing
 
 # Streams of random draws, folded into the key of an epoch; the data pipelines use 0 to 4.
 ALPHA_TRAIN, ALPHA_VALID, WEIGHT, VALIDATE, ALPHA_PLUS, ALPHA_MINUS = range(16, 22)
@@ -45,9 +46,12 @@ class WeightTraining:
     def __init__(self, problem, net, *, config, strategy, seed):
         self.problem, self.net, self.config, self.strategy = problem, net, config, strategy
         self.seed, self.recipe, self.jit = seed, problem.recipe(), _compiles(problem, config)
+        self.packing = Packing([v.shape for v in net.trainable_variables])
+        dtype = net.trainable_variables[0].dtype
         with strategy.scope():
             self.slots = {
-                name: [zeros_like(v) for v in net.trainable_variables] for name in self.recipe.slots
+                name: [tf.Variable(tf.zeros(sum(self.packing.sizes), dtype), trainable=False)]
+                for name in self.recipe.slots
             }
             self.slots |= {
                 name: [tf.Variable(0.0, trainable=False)] for name in self.recipe.scalars
@@ -79,9 +83,12 @@ class WeightTraining:
     def variables(self):
         """{name: variable} of everything that a checkpoint holds."""
         net, named = self.net, {}
-        for i, v in enumerate(net.trainable_variables):
-            named[f"weights/{path(v)}"] = v.value
-            named |= {f"{slot}/{path(v)}": self.slots[slot][i] for slot in self.recipe.slots}
+        paths = [path(v) for v in net.trainable_variables]
+        for name, v in zip(paths, net.trainable_variables, strict=True):
+            named[f"weights/{name}"] = v.value
+        for slot in self.recipe.slots:
+            parts = self.packing.slices(*self.slots[slot])
+            named |= {f"{slot}/{p}": part for p, part in zip(paths, parts, strict=True)}
         for v in net.non_trainable_variables:
             named[f"state/{path(v)}"] = v.value
         named |= {name: self.slots[name][0] for name in self.recipe.scalars}
@@ -138,8 +145,8 @@ class WeightTraining:
         return distribution.fold_in_replica(tf.random.fold_in(key, step))
 
     def weights(self):
-        """w as a list of tensors."""
-        return [tf.convert_to_tensor(v.value) for v in self.net.trainable_variables]
+        """w as a list of one tensor, all weights together [P]."""
+        return [self.packing.pack([tf.convert_to_tensor(v) for v in self.net.trainable_variables])]
 
     def scored_weights(self):
         """The weights that are scored, list of tensors."""
@@ -149,6 +156,8 @@ class WeightTraining:
     def _pass(self, w, batch, key, *, rates, training, stream, **network):
         """The Pass of a global batch, of which the replica takes its part, at weights w."""
         moved = state = [v.value for v in self.net.non_trainable_variables]
+
+        w = self.packing.unpack(*w)
 
         def call(*inputs, **kwargs):
             nonlocal moved
@@ -185,7 +194,7 @@ class WeightTraining:
         g = distribution.all_mean(tape.gradient(found.value, w, unconnected_gradients="zero"))
         g, _ = optimizers.clip_by_global_norm(g, self.recipe.grad_clip)
         w, slots = self._update(rates)(w, g)
-        assign(self.net.trainable_variables, w)
+        assign(self.net.trainable_variables, self.packing.unpack(*w))
         for name, values in slots.items():
             assign(self.slots[name], values)
         moving = [self.net.non_trainable_variables[i] for i in self.statistics]

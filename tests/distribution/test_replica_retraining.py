@@ -45,7 +45,7 @@ def trained(name):
     if name == "mirrored":
         assert strategy.num_replicas_in_sync == 2
         for k, v in trainer.variables().items():
-            first, second = (x.numpy() for x in v.values)
+            first, second = (x.numpy() for x in getattr(v, "variable", v).values)
             np.testing.assert_array_equal(first, second, err_msg=k)  # replicas do not drift
     trainer.validate_block(iter(data), tf.constant(0), tf.constant(3), tf.constant(0))
     return {k: v.numpy() for k, v in trainer.variables().items()}

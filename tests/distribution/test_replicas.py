@@ -55,7 +55,7 @@ def trained(name):
     if name == "mirrored":
         assert strategy.num_replicas_in_sync == 2
         for k, v in search.variables().items():
-            first, second = (x.numpy() for x in v.values)
+            first, second = (x.numpy() for x in getattr(v, "variable", v).values)
             np.testing.assert_array_equal(first, second, err_msg=k)  # replicas do not drift
     return result
 

@@ -166,7 +166,7 @@ class Search(Modelling):
     def recipe(self):
         config = self.config
         if config.alpha_reference == "original":
-            step = virtual.original(config.grad_clip)
+            step = virtual.original(config.grad_clip, len(self.data.vocabulary) * config.hidden)
         else:
             step = virtual.ours(config.grad_clip, config.differentiate_clipping)
         return base.Recipe(virtual.sgd, (), config.grad_clip, (0.9, 0.999), step)

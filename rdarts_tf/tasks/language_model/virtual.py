@@ -33,15 +33,17 @@ def ours(max_norm, differentiated=False):
     )
 
 
-def original(max_norm):
+def original(max_norm, num_embedding):
     """That of the authors' code: the tied embedding stays, q is not capped at 1, v is clipped, too.
 
-    Their masks are drawn afresh at w, w+ and w-, which drowns the implicit term.
+    The embedding is the first num_embedding entries of w. Their masks are drawn afresh at w, w+ and w-, which drowns the implicit term.
     """
 
     def step(update, w, g):
         moved = ours(max_norm).step(update, w, g)
-        return [w[0], *moved[1:]]
+        first, moved_first = (tf.reshape(x[0], [-1]) for x in (w, moved))
+        kept = tf.concat([first[:num_embedding], moved_first[num_embedding:]], axis=0)
+        return [tf.reshape(kept, w[0].shape), *moved[1:]]
 
     return base.AlphaStep(
         step,
