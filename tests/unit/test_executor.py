@@ -183,7 +183,8 @@ def test_progress_is_told_by_the_metric_of_the_runs_task(tmp_path, monkeypatch, 
 
 def test_a_terminal_shows_what_is_running_as_far_as_it_fits(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(task_table.shutil, "get_terminal_size", lambda: os.terminal_size((30, 6)))
+    size = os.terminal_size((30, 6))
+    monkeypatch.setattr(task_table.shutil, "get_terminal_size", lambda *_, **__: size)
     tasks = [task(tmp_path / str(i), name=f"task{i}") for i in range(9)]
     table = task_table.Table(tasks, print)
     table.show({}, running=[])
