@@ -17,7 +17,7 @@ from rdarts_tf import registry
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = {
     "space": "s5",
-    "epochs": 30,  # it must be interrupted before its end
+    "epochs": 16,  # it must be interrupted before its end
     "layers": 1,
     "init_channels": 2,
     "batch_size": 300,
@@ -109,7 +109,7 @@ def finished(interrupted):
 def test_an_interrupt_waits_for_the_checkpoint_and_is_raised(interrupted):
     path, told, printed = interrupted
     assert told["draws"][1][1] == "interrupted"
-    assert "epoch 1/30: loss" in printed
+    assert "epoch 1/16: loss" in printed
     assert "the same command goes on from there" in printed
     assert "Traceback" not in printed
     assert not (path / "genotype.json").exists()
@@ -125,8 +125,8 @@ def test_the_caller_stays_as_it_was(interrupted):
 
 
 def test_the_same_call_goes_on(finished):
-    assert [row["epoch"] for row in finished.history] == list(range(30))
-    assert finished.alphas["normal"].shape == (30, 2, 3)
+    assert [row["epoch"] for row in finished.history] == list(range(16))
+    assert finished.alphas["normal"].shape == (16, 2, 3)
     assert finished.genotype.cells.keys() == {"normal", "reduce"}
     assert finished.config["dataset"] == dataset().spec
 
@@ -147,9 +147,9 @@ def test_so_does_the_command(finished):
 def test_other_flags_are_refused_in_the_commands_words(finished, capsys):
     with pytest.raises(
         rdarts_tf.UserError,
-        match="other flags: --epochs=31 .the run has 30.; go on with it by --extend",
+        match="other flags: --epochs=17 .the run has 16.; go on with it by --extend",
     ):
-        rdarts_tf.search(dataset=dataset(), run_dir=finished.path, **TINY | {"epochs": 31})
+        rdarts_tf.search(dataset=dataset(), run_dir=finished.path, **TINY | {"epochs": 17})
     assert "error" not in capsys.readouterr().out
 
 
