@@ -36,9 +36,8 @@ class Packing:
     def __init__(self, shapes):
         self.shapes = [tuple(shape) for shape in shapes]
         self.sizes = [int(np.prod(shape)) for shape in self.shapes]
-        options = {"autograph": False, "experimental_attributes": {"_noinline": True}}
-        self._concat = tf.function(self._concatenated, **options)
-        self._split = tf.function(self._pieces, **options)
+        self._concat = tf.function(self._concatenated, **traced_once.OPTIONS)
+        self._split = tf.function(self._pieces, **traced_once.OPTIONS)
 
     def pack(self, tensors):
         """list of tensors -> [P]."""

@@ -21,6 +21,9 @@ import tensorflow as tf
 # of zeros for each argument.
 from tensorflow.python.eager import record
 
+# Of a tf.function: traced as it stands, and called, not inlined.
+OPTIONS = {"autograph": False, "experimental_attributes": {"_noinline": True}}
+
 # Of a thread, since each replica is traced in one of its own.
 _HELD = contextvars.ContextVar("held", default=False)
 _KEPT = contextvars.ContextVar(
@@ -53,10 +56,9 @@ class TracedOnce:
 
     def __init__(self, function):
         self.function = function
-        options = {"autograph": False, "experimental_attributes": {"_noinline": True}}
-        self._forward = tf.function(self._value, **options)
-        self._backward = tf.function(self._vjp, **options)
-        self._backward_again = tf.function(self._vjp_of_vjp, **options)
+        self._forward = tf.function(self._value, **OPTIONS)
+        self._backward = tf.function(self._vjp, **OPTIONS)
+        self._backward_again = tf.function(self._vjp_of_vjp, **OPTIONS)
 
     def __call__(self, x, w, state=()):
         """(y, moved), y differentiable twice."""

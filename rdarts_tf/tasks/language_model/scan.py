@@ -16,8 +16,7 @@ import typing
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-# Traced as it stands, and called, not inlined.
-OPTIONS = {"autograph": False, "experimental_attributes": {"_noinline": True}}
+from rdarts_tf.layers.traced_once import OPTIONS, call
 
 
 class Step(typing.NamedTuple):
@@ -81,7 +80,7 @@ def _scan(step, c, x, k, reverse, known=None):
     @tf.custom_gradient
     def run(*inputs):
         c, x, k = _split(inputs, sizes)
-        ready = known or _Known(*unrecorded(_loop(step, reverse), c, x, k))
+        ready = known or _Known(*call(_loop(step, reverse), c, x, k))
         memos.extend(tf.stop_gradient(memo) for memo in ready.memos)
 
         def gradient(*upstream):
@@ -150,17 +149,6 @@ def _derivative(step, carries, x, needed):
         return *_split(g, [len(c), len(shapes), len(of_k)]), []
 
     return Step(call, shapes, (), of_k)
-
-
-def unrecorded(function, *inputs):
-    """function(*inputs), which no tape records, so that TensorFlow prepares no derivatives of its own.
-
-    Args:
-        function: tf.function; its tapes record.
-    """
-    traced = function.get_concrete_function(*inputs)
-    with record.stop_recording():
-        return traced(*inputs)
 
 
 @functools.cache

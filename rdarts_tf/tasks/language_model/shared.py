@@ -7,7 +7,7 @@ of these, is there as calls of one function each, which TensorFlow does not inli
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from rdarts_tf.tasks.language_model.scan import OPTIONS, unrecorded
+from rdarts_tf.layers.traced_once import OPTIONS, call
 
 
 class Shared:
@@ -31,7 +31,7 @@ class Shared:
                 found = iter(self._derivative(needed)(*x, *upstream))
                 return [next(found) if need else None for need in needed]
 
-            return list(unrecorded(self._call, *x)), gradient
+            return list(call(self._call, *x)), gradient
 
         return list(run(*x)) if any(needed) else list(self._call(*x))
 
