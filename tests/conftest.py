@@ -5,6 +5,14 @@ import sys
 import pytest
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _without_grappler():
+    """As in the commands: it takes longer than tracing."""
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
 @pytest.fixture(autouse=True)
 def _settings_of_one_test():
     """`distribution.configure_runtime` is for good, in a process that may run other tests next."""

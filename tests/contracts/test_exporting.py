@@ -1,9 +1,11 @@
 """What is written of a network or a cell is read back elsewhere and answers alike."""
 
+import functools
 import importlib.util
 import json
 import subprocess
 import sys
+import types
 import zipfile
 
 import keras
@@ -18,9 +20,24 @@ from rdarts_tf.tasks.image_classification import export
 from rdarts_tf.tasks.image_classification.derived_network import DerivedNetwork
 from rdarts_tf.tasks.image_classification.options import ExportConfig
 from rdarts_tf.tasks.image_classification.serving import ServedNetwork
+from tests import forked
 
 PAIRS = "[('sep_conv_3x3', 0), ('{}', 1)]"
 NAMES = ("cat", "dog", "cow")
+
+
+FORGET = "import sys; [sys.modules.pop(n) for n in [*sys.modules] if n.startswith('rdarts_tf')]\n"
+
+
+@pytest.fixture(autouse=True)
+def _read_back_by_a_fork(monkeypatch):
+    """As a user's files are by a new process, see tests/end_to_end/test_export.py."""
+
+    def run(command, **_):
+        _, _, option, source, *arguments = command  # python -P
+        return forked.python(option, FORGET + source, *arguments)
+
+    monkeypatch.setattr(exporting, "subprocess", types.SimpleNamespace(run=run))
 
 
 def genotype(primitive="max_pool_3x3"):
@@ -28,6 +45,7 @@ def genotype(primitive="max_pool_3x3"):
     return f"Genotype(normal={pairs}, normal_concat=[2], reduce={pairs}, reduce_concat=[2])"
 
 
+@functools.cache
 def served(primitive="max_pool_3x3", mean=0.4):
     keras.utils.set_random_seed(1)
     net = DerivedNetwork(genotype(primitive), 3, channels=4, num_cells=3, auxiliary=False)
@@ -116,7 +134,7 @@ def test_int8_is_smaller_and_reads_labels_from_its_end(tmp_path):
     paths = [tmp_path / "float.tflite", tmp_path / "int8.tflite"]
     exporting.write_tflite(net, paths[0], input_type="uint8")
     found = exporting.export_network(
-        net, paths[1], "tflite", input_type="uint8", samples=images(), calibration=images(50)
+        net, paths[1], "tflite", input_type="uint8", samples=images(), calibration=images(8)
     )
     assert float(found.agreement.split()[0]) >= 60  # of five images
     operators = [

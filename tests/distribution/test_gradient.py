@@ -6,8 +6,8 @@ float64, is 1e-6 to 4e-6, so the bound is the larger of both. `test_replicas` co
 """
 
 import json
-import subprocess
-import sys
+
+from tests import forked
 
 SCRIPT = """
 import json
@@ -74,9 +74,7 @@ print(json.dumps(float(np.abs(one[8] - one[7]).max() / np.abs(one[8]).max())))
 
 
 def test_even_and_uneven_batches():
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=600
-    )
+    result = forked.python("-c", SCRIPT)
     assert result.returncode == 0, result.stderr[-3000:]
     errors, difference = map(json.loads, result.stdout.splitlines()[-2:])
     assert difference > 0.1  # else the uneven batch would prove nothing

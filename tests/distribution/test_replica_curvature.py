@@ -3,8 +3,7 @@
 Synchronised BatchNorm; the reference is one device in the same process.
 """
 
-import subprocess
-import sys
+from tests import forked
 
 SCRIPT = """
 import numpy as np
@@ -46,8 +45,6 @@ print("equal")
 
 
 def test_two_replicas_equal_one_device():
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=600
-    )
+    result = forked.python("-c", SCRIPT)
     assert result.returncode == 0, result.stderr[-3000:]
     assert "equal" in result.stdout

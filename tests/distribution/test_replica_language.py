@@ -1,11 +1,9 @@
 """A search of recurrent cells on two replicas is that on one device, BatchNorm over all columns."""
 
-import subprocess
-import sys
-
 import numpy as np
 
 from rdarts_tf.runs.files import load_npz
+from tests import forked
 
 SCRIPT = """
 import sys
@@ -32,8 +30,7 @@ def test_two_replicas_are_one_device(tmp_path):
     text, found = tmp_path / "text.txt", {}
     text.write_text("a b c d e\nb d a\n" * 20)
     for strategy in ("one", "mirrored"):
-        command = [sys.executable, "-c", SCRIPT, str(tmp_path / strategy), strategy, str(text)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        result = forked.python("-c", SCRIPT, tmp_path / strategy, strategy, text)
         assert result.returncode == 0, result.stderr[-3000:]
         found[strategy] = load_npz(tmp_path / strategy / "checkpoints/epoch_0001_step_000000.npz")
     for name, value in found["one"].items():

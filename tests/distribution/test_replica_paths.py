@@ -2,10 +2,10 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
+
+from tests import forked
 
 COMMON = """
 import sys
@@ -54,12 +54,7 @@ assert any(np.abs(v).max() > 0.5 for v in found[0][:-2])
 
 
 def python(script, path):
-    result = subprocess.run(
-        [sys.executable, "-c", COMMON + script, str(path)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    result = forked.python("-c", COMMON + script, path)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout
 

@@ -3,8 +3,7 @@
 A process of its own, since a second MirroredStrategy in one process breaks later collectives.
 """
 
-import subprocess
-import sys
+from tests import forked
 
 SCRIPT = """
 import numpy as np
@@ -62,7 +61,5 @@ for name, value in one.items():
 
 
 def test_three_steps_equal_one_device():
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=600
-    )
+    result = forked.python("-c", SCRIPT)
     assert result.returncode == 0, result.stderr[-3000:]

@@ -2,10 +2,10 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
+
+from tests import forked
 
 SCRIPT = """
 import sys
@@ -28,9 +28,7 @@ run.run()
 
 
 def search(run_dir):
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(run_dir)], capture_output=True, text=True, timeout=600
-    )
+    result = forked.python("-c", SCRIPT, run_dir)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout
 

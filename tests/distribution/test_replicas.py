@@ -4,11 +4,9 @@ A second MirroredStrategy in one process breaks later collectives, so each case 
 own; the reference is the default strategy in the same process.
 """
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
+
+from tests import forked
 
 SCRIPT = """
 import sys
@@ -76,12 +74,7 @@ print("worst", worst)
 
 
 def worst_difference(*arguments):
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    result = forked.python("-c", SCRIPT, *arguments)
     assert result.returncode == 0, result.stderr[-3000:]
     return float(result.stdout.split("worst")[-1]), result.stdout
 

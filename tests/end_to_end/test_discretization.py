@@ -1,9 +1,6 @@
 """The discretisation drop of a run: python -m rdarts_tf.analyze --what=discretization."""
 
 import csv
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -18,14 +15,13 @@ from rdarts_tf.spaces.base import uniform
 from rdarts_tf.tasks.image_classification import task
 from rdarts_tf.tasks.image_classification.options import SearchConfig
 from rdarts_tf.tasks.image_classification.supernet import Supernet
+from tests import forked
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPACE = uniform("small", ("none", "skip_connect", "sep_conv_3x3"), num_nodes=2)
 
 
 def analyze(*arguments):
-    command = [sys.executable, "-m", "rdarts_tf.analyze", "--what=discretization", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    return forked.python("-m", "rdarts_tf.analyze", "--what=discretization", *arguments)
 
 
 def test_discrete_weights_are_one_at_the_operations_of_the_genotype():

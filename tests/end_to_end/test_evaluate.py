@@ -1,29 +1,25 @@
 """The evaluate command as a user runs it."""
 
 import json
-import pathlib
 import shutil
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from tests import forked
+
 PAIRS = "[('sep_conv_3x3', 1), ('skip_connect', 0)]"
 GENOTYPE = f"Genotype(normal={PAIRS}, normal_concat=[2], reduce={PAIRS}, reduce_concat=[2])"
 TINY = ("--dataset=digits", "--epochs=3", "--batch_size=256", "--init_channels=4", "--layers=2")
 
 
-def command(run_dir, *flags):
-    return [sys.executable, "-m", "rdarts_tf.evaluate", *TINY, f"--run_dir={run_dir}", *flags]
+def start(run_dir, *flags):
+    return forked.Python("-m", "rdarts_tf.evaluate", *TINY, f"--run_dir={run_dir}", *flags)
 
 
 def evaluate(run_dir, *flags):
-    return subprocess.run(
-        command(run_dir, *flags), cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
+    return start(run_dir, *flags).result()
 
 
 def searched(path, genotype=GENOTYPE):
@@ -108,15 +104,13 @@ def test_other_flags_for_the_same_name_are_refused(finished):
 
 def test_killed_and_resumed_equals_uninterrupted(finished, tmp_path):
     run_dir = searched(tmp_path / "run")
-    process = subprocess.Popen(
-        command(run_dir), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = start(run_dir)
     folder, end = run_dir / "evaluate/digits/seed_1", time.monotonic() + 300
     while not list(folder.glob("checkpoints/epoch_0001*.npz")):
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.05)
     process.kill()
-    process.wait()
+    process.result()
     assert not (folder / "result.json").exists()
     result = evaluate(run_dir)
     assert result.returncode == 0, result.stderr

@@ -3,8 +3,6 @@
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,21 +10,14 @@ import tensorflow as tf
 
 from rdarts_tf import export
 from rdarts_tf.datasets import digits
-from tests import in_process
+from tests import forked, in_process
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAIRS = "[('sep_conv_3x3', 1), ('skip_connect', 0)]"
 GENOTYPE = f"Genotype(normal={PAIRS}, normal_concat=[2], reduce={PAIRS}, reduce_concat=[2])"
 
 
 def run(command, *flags):
-    return subprocess.run(
-        [sys.executable, "-m", f"rdarts_tf.{command}", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return forked.python("-m", f"rdarts_tf.{command}", *flags)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from sklearn import datasets as sklearn_datasets
 
 import rdarts_tf
 from rdarts_tf import registry
+from tests import forked
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = {
@@ -139,8 +140,7 @@ def test_the_same_call_finds_it_finished(finished, capsys):
 
 def test_so_does_the_command(finished):
     flags = [f"--flagfile={finished.path / 'flags.cfg'}", f"--run_dir={finished.path}"]
-    command = [sys.executable, "-m", "rdarts_tf.search", *flags]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = forked.python("-m", "rdarts_tf.search", *flags)
     assert done.returncode == 0 and "is finished" in done.stdout
 
 

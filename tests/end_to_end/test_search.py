@@ -2,10 +2,7 @@
 
 import json
 import os
-import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -13,9 +10,8 @@ import pytest
 
 from rdarts_tf import search as search_command
 from rdarts_tf.genotypes import genotype
-from tests import in_process
+from tests import forked, in_process
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = (
     "--space=s5",
     "--dataset=digits",
@@ -28,30 +24,18 @@ TINY = (
 )
 
 
-def command(run_dir, *flags):
-    return [sys.executable, "-m", "rdarts_tf.search", *TINY, f"--run_dir={run_dir}", *flags]
+def start(run_dir, *flags):
+    return forked.Python("-m", "rdarts_tf.search", *TINY, f"--run_dir={run_dir}", *flags)
 
 
 def search(run_dir, *flags):
-    return subprocess.run(
-        command(run_dir, *flags), cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
-
-
-def start(run_dir, *flags):
-    return subprocess.Popen(
-        command(run_dir, *flags),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start(run_dir, *flags).result()
 
 
 def wait_for(run_dir, pattern, process, *, seconds=300):
     end = time.monotonic() + seconds
     while not list(run_dir.glob(pattern)):
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.result()
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -121,19 +105,8 @@ def test_other_flags_for_an_existing_run_are_refused_by_name(finished):
 
 def test_flagfile_of_a_run_reproduces_it(finished, tmp_path):
     run_dir, _ = finished
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "rdarts_tf.search",
-            f"--flagfile={run_dir / 'flags.cfg'}",
-            f"--run_dir={tmp_path / 'again'}",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    flags = (f"--flagfile={run_dir / 'flags.cfg'}", f"--run_dir={tmp_path / 'again'}")
+    result = forked.python("-m", "rdarts_tf.search", *flags)
     assert result.returncode == 0, result.stderr
     assert_same_run(run_dir, tmp_path / "again")
 
@@ -144,7 +117,7 @@ def test_killed_in_mid_run_and_resumed_equals_uninterrupted(finished, tmp_path):
     wait_for(killed, "checkpoints/epoch_0001*.npz", process)
     time.sleep(np.random.default_rng().uniform(0, 0.5))
     process.kill()
-    process.wait()
+    process.result()
     result = search(killed)
     assert result.returncode == 0, result.stderr
     assert "resuming" in result.stdout
@@ -158,7 +131,7 @@ def test_finite_difference_killed_and_resumed(tmp_path):
     process = start(tmp_path / "killed", *flags)
     wait_for(tmp_path / "killed", "checkpoints/epoch_0001*.npz", process)
     process.kill()
-    process.wait()
+    process.result()
     assert search(tmp_path / "killed", *flags).returncode == 0
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
@@ -170,9 +143,9 @@ def test_a_signal_leaves_a_checkpoint_in_mid_epoch(finished, tmp_path, number, c
     wait_for(stopped, "config.json", process)
     time.sleep(3)  # Python handles it when the first block, which is traced then, returns
     os.kill(process.pid, number)
-    _, stderr = process.communicate(timeout=300)
-    assert process.returncode == code, stderr
-    assert "the same command goes on" in stderr
+    result = process.result()
+    assert result.returncode == code, result.stderr
+    assert "the same command goes on" in result.stderr
     assert list((stopped / "checkpoints").glob("*.npz"))
     if number == signal.SIGTERM:  # what follows is the same for both
         assert search(stopped).returncode == 0

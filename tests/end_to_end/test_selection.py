@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import pathlib
 import random
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -20,9 +17,8 @@ from rdarts_tf.genotypes import genotype
 from rdarts_tf.runs import executor
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.tasks.image_classification.options import SearchConfig
-from tests import in_process
+from tests import forked, in_process
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = ("weight_decay_0.0003", "weight_decay_0.03")
 CONFIG = SearchConfig(
     space="s5",
@@ -90,20 +86,19 @@ def test_killed_twice_and_run_again_it_selects_the_same(uninterrupted, tmp_path)
     ]
 
     run_dir = tmp_path / "killed"
-    command = [sys.executable, "-m", "rdarts_tf.search", f"--run_dir={run_dir}"]
-    command += config_base.to_argv(CONFIG)
+    command = ("-m", "rdarts_tf.search", f"--run_dir={run_dir}", *config_base.to_argv(CONFIG))
     for name in NAMES:  # once in each piece
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        process = forked.Python(*command)
         end = time.monotonic() + 300
         while not (run_dir / "runs" / name / "config.json").exists():
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.1)
         time.sleep(random.uniform(0, 8))
         process.kill()
-        process.wait()
+        process.result()
     done = run_dir / "runs" / NAMES[0] / "evaluate" / "select" / "seed_1" / "result.json"
     before = done.stat().st_mtime
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    again = forked.python(*command)
     assert again.returncode == 0, again.stderr
     assert result(run_dir) == result(reference.path)
     assert done.stat().st_mtime == before  # what was finished is not done again

@@ -1,20 +1,15 @@
 """The sweep command as a user runs it: two searches one after the other, then all it can tell."""
 
-import pathlib
-import subprocess
-import sys
-
 from rdarts_tf.runs.run_dir import RunDir
+from tests import forked
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = ("--epochs=1", "--batch_size=300", "--init_channels=2", "--layers=1")
 CHEAP = ("--alpha_step=first_order", "--hessian_every=0")
 
 
 def sweep(out, *arguments):
-    command = [sys.executable, "-m", "rdarts_tf.sweep", f"--out={out}", "--executor=local"]
-    command += ["--space=s5", "--dataset=digits", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    flags = (f"--out={out}", "--executor=local", "--space=s5", "--dataset=digits", *arguments)
+    return forked.python("-m", "rdarts_tf.sweep", *flags)
 
 
 def test_two_searches(tmp_path):

@@ -3,7 +3,6 @@
 import html.parser
 import importlib.resources
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -40,10 +39,11 @@ sys.exit(code)
 """
 
 
-def run_report(*arguments, folder=ROOT):
-    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+@pytest.fixture
+def run_report(monkeypatch, capsys, tmp_path):
+    """run_report(*arguments) -> (exit code, stdout, stderr), in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: in_process.run(monkeypatch, capsys, report, *arguments)
 
 
 def read(*paths):
@@ -480,7 +480,9 @@ def test_the_command_writes_a_page_that_needs_nothing_else(tmp_path):
     odd = write_run(tmp_path / "<script>$x$ `|_", curvature=(0.1, 0.3))
     write_result(odd, [0.1])
     run = write_selection(tmp_path / "r")
-    done = run_report(odd, run, RECORDED, f"--out={tmp_path / 'out'}")
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, odd, run, RECORDED]
+    command += [f"--out={tmp_path / 'out'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     *written, modules = done.stdout.splitlines()
     assert modules == "[]"  # neither TensorFlow nor Keras was imported
@@ -497,9 +499,9 @@ def test_the_command_writes_a_page_that_needs_nothing_else(tmp_path):
     assert all(f"]({name})" in (out / "report.md").read_text() for name in names)
 
 
-def test_the_authors_trajectories_alone_fill_their_part(tmp_path):
-    done = run_report(RECORDED, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_the_authors_trajectories_alone_fill_their_part(run_report, tmp_path):
+    code, _, err = run_report(RECORDED)
+    assert code == 0, err
     text = (tmp_path / "report" / "report.md").read_text()
     # the second run stops at epoch 20, decided after 32
     assert "job=2516844 | – | 32 | 20 | 20 | 0.933 | 0.782 |" in text
@@ -508,19 +510,19 @@ def test_the_authors_trajectories_alone_fill_their_part(tmp_path):
     assert text.count("    python -m rdarts_tf.search") >= 7  # each other part says how to fill it
 
 
-def test_a_file_outside_of_the_run_is_replaced_by_overwrite_only(tmp_path):
+def test_a_file_outside_of_the_run_is_replaced_by_overwrite_only(run_report, tmp_path):
     run = write_run(tmp_path / "run", curvature=())
     thesis = tmp_path / "report" / "report.md"
     thesis.parent.mkdir()
     thesis.write_text("mine")
-    done = run_report(run, "--out=report", folder=tmp_path)
-    assert done.returncode == 2
-    assert "report/report.md exists; choose another --out" in done.stderr
+    code, _, err = run_report(run, "--out=report")
+    assert code == 2
+    assert "report/report.md exists; choose another --out" in err
     assert thesis.read_text() == "mine" and list(thesis.parent.iterdir()) == [thesis]
-    assert run_report(run, "--out=report", "--overwrite", folder=tmp_path).returncode == 0
+    assert run_report(run, "--out=report", "--overwrite")[0] == 0
     assert thesis.read_text() != "mine"
     for _ in range(2):  # in the run itself the page is ours
-        assert run_report(run, folder=tmp_path).returncode == 0
+        assert run_report(run)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -533,13 +535,13 @@ def test_a_file_outside_of_the_run_is_replaced_by_overwrite_only(tmp_path):
         (("good", "--out=good/config.json"), "cannot write to good/config.json"),
     ],
 )
-def test_the_command_refuses_in_one_sentence(tmp_path, arguments, sentence):
+def test_the_command_refuses_in_one_sentence(run_report, tmp_path, arguments, sentence):
     (tmp_path / "empty").mkdir()
     write_run(tmp_path / "good", curvature=())
     (write_run(tmp_path / "run") / "metrics.jsonl").write_text("[1]\n")
-    done = run_report(*arguments, folder=tmp_path)
-    (line,) = done.stderr.splitlines()
-    assert done.returncode == 2
+    code, _, err = run_report(*arguments)
+    (line,) = err.splitlines()
+    assert code == 2
     assert line.startswith("error: ") and sentence in line
 
 

@@ -2,19 +2,18 @@
 
 import csv
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from matplotlib import image
 
+from rdarts_tf import analyze as analyze_command
 from rdarts_tf.analysis import trajectory
 from rdarts_tf.drawing import plots
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import tracker
+from tests import in_process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "tests" / "data" / "trajectories" / "eigenvalue_trajectories.csv"
@@ -34,10 +33,11 @@ def make_run(path, history, *, method="darts_ada"):
     return path
 
 
-def analyze(*arguments, folder=ROOT):
-    command = [sys.executable, "-m", "rdarts_tf.analyze", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+@pytest.fixture
+def analyze(monkeypatch, capsys, tmp_path):
+    """analyze(*arguments) -> (exit code, stdout, stderr), in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: in_process.run(monkeypatch, capsys, analyze_command, *arguments)
 
 
 def test_the_keys_of_curvature_agree():
@@ -135,11 +135,11 @@ def test_the_figure_draws_each_value_and_marks_the_stop():
     assert plots.to_image(figure).shape[-1] == 3
 
 
-def test_analyze_draws_the_authors_runs(tmp_path):
-    done = analyze(RECORDED, f"--out={tmp_path}")
-    assert done.returncode == 0, done.stderr
+def test_analyze_draws_the_authors_runs(analyze, tmp_path):
+    code, out, err = analyze(RECORDED, f"--out={tmp_path}")
+    assert code == 0, err
     names = ["trajectory_s1_cifar10.png", "trajectory_s3_svhn.png", "trajectory.csv"]
-    assert done.stdout.splitlines() == [str(tmp_path / name) for name in names]
+    assert out.splitlines() == [str(tmp_path / name) for name in names]
     assert image.imread(tmp_path / names[0]).shape[1] > 1000
     with open(tmp_path / "trajectory.csv", newline="") as file:
         table = list(csv.DictReader(file))
@@ -149,30 +149,30 @@ def test_analyze_draws_the_authors_runs(tmp_path):
     assert float(table[0]["lambda_max_local_average"]) == pytest.approx(0.1927106389)
 
 
-def test_analyze_draws_runs_with_their_own_rule(tmp_path):
+def test_analyze_draws_runs_with_their_own_rule(analyze, tmp_path):
     rolled_back = rows([1.0] * 30) + rows([1.0] * 20, weight_decay=3e-3)
     ada = make_run(tmp_path / "ada", rolled_back, method="darts_ada(paper)")
     plain = make_run(tmp_path / "plain", rows([1.1**e for e in range(50)]), method="darts")
-    done = analyze(ada, plain, "--what=trajectory", f"--out={tmp_path / 'out'}")
-    assert done.returncode == 0, done.stderr
+    code, _, err = analyze(ada, plain, "--what=trajectory", f"--out={tmp_path / 'out'}")
+    assert code == 0, err
     with open(tmp_path / "out" / "trajectory.csv", newline="") as file:
         table = list(csv.DictReader(file))
     # darts has no rule: that of darts_es, but at every epoch, as it was measured.
     stops = {(row["run"], row["decision_epoch"], row["stop_epoch"]) for row in table}
     assert stops == {("ada", "", ""), ("plain", "16", "10")}
-    done = analyze(plain, "--method=darts_es(start_epoch=20, frequency=1)")
-    assert done.returncode == 0, done.stderr
+    code, _, err = analyze(plain, "--method=darts_es(start_epoch=20, frequency=1)")
+    assert code == 0, err
     assert (plain / "analysis" / "trajectory.png").exists()
     assert ",26,20,20\n" in (plain / "analysis" / "trajectory.csv").read_text()
 
 
 @pytest.mark.parametrize("name", ["trajectory.csv", "trajectory_s1_cifar10.png"])
-def test_analyze_replaces_a_file_by_overwrite_only(tmp_path, name):
+def test_analyze_replaces_a_file_by_overwrite_only(analyze, tmp_path, name):
     (tmp_path / name).write_text("mine")
-    done = analyze(RECORDED, f"--out={tmp_path}")
-    assert done.returncode == 2 and f"{name} exists; choose another --out" in done.stderr
+    code, _, err = analyze(RECORDED, f"--out={tmp_path}")
+    assert code == 2 and f"{name} exists; choose another --out" in err
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
-    assert analyze(RECORDED, f"--out={tmp_path}", "--overwrite").returncode == 0
+    assert analyze(RECORDED, f"--out={tmp_path}", "--overwrite")[0] == 0
     assert (tmp_path / name).read_bytes() != b"mine"
 
 
@@ -190,10 +190,10 @@ def test_analyze_replaces_a_file_by_overwrite_only(tmp_path, name):
         ((RECORDED, "--out=flat/config.json"), "cannot write to flat/config.json"),
     ],
 )
-def test_analyze_refuses_in_one_sentence(tmp_path, arguments, sentence):
+def test_analyze_refuses_in_one_sentence(analyze, tmp_path, arguments, sentence):
     (tmp_path / "empty").mkdir()
     make_run(tmp_path / "flat", rows([None] * 5))
-    done = analyze(*arguments, folder=tmp_path)
-    (line,) = done.stderr.splitlines()
-    assert done.returncode == 2
+    code, _, err = analyze(*arguments)
+    (line,) = err.splitlines()
+    assert code == 2
     assert line.startswith("error: ") and sentence in line
