@@ -103,7 +103,8 @@ class Terms:
             self.train, key, rates=self.rates, stream="train", regularized=True
         )
         alpha = self.search.alpha()
-        return self.search._weight_step(lambda w: forward(w, alpha), self.train, self.rates)
+        w = self.search.weights()
+        return self.search._weight_step(w, lambda w: forward(w, alpha), self.train, self.rates)
 
 
 def cosine(a, b):

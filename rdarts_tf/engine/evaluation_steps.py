@@ -42,4 +42,4 @@ class Evaluation(WeightTraining):
             mode = {"training": True, "regularized": True}
             return self._pass(w, batch, key, rates=rates, stream="train", **mode)
 
-        return self._weight_step(forward, batch, rates)
+        return self._weight_step(self.weights(), forward, batch, rates)

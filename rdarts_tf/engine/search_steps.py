@@ -61,19 +61,20 @@ class Search(WeightTraining):
 
     def _search_step(self, batch, step, epoch, rates):
         """An alpha step, then a weight step on the same training batch (Liu et al. 2019, alg. 1)."""
-        train, valid = batch
+        (train, valid), w = batch, self.weights()
         key, rates = functools.partial(self.key, epoch, step), self.scaled(rates, train)
         forward = functools.partial(self.forward, rates=rates)
         at_w, *beside = [forward(train, key(use), stream="train") for use in self._train_uses()]
         with batch_norm.statistics_kept():
             self._alpha_step(
+                w,
                 [_value(at_w), *(_value(_of_alpha(at)) for at in beside)],
                 forward(valid, key(ALPHA_VALID), stream="valid"),
                 rates,
             )
         last = forward(train, key(WEIGHT), stream="train", regularized=True)
         alpha = self.alpha()
-        return self._weight_step(lambda w: last(w, alpha), train, rates)
+        return self._weight_step(w, lambda w: last(w, alpha), train, rates)
 
     def _train_uses(self):
         """Draws of the training loss at w, w+ and w- (the authors' code draws each time afresh)."""
@@ -124,14 +125,15 @@ class Search(WeightTraining):
     def _edge_weights(self, alpha):
         return {t: tf.nn.softmax(a) for t, a in zip(self.net.alphas, alpha, strict=True)}
 
-    def _alpha_step(self, train_losses, valid, rates):
+    def _alpha_step(self, w, train_losses, valid, rates):
         """Moves alpha and keeps the carry of the validation stream.
 
         Args:
+            w: `weights`.
             train_losses: (w, alpha) -> scalar at w, w+ and w-.
             valid: (w, alpha) -> Pass.
         """
-        config, w, alpha, carries = self.config, self.weights(), self.alpha(), []
+        config, alpha, carries = self.config, self.alpha(), []
         update, own = self._update(rates), self.recipe.alpha_step
         valid_at = _of_alpha(valid) if config.alpha_step == "first_order" else valid
 
@@ -210,7 +212,7 @@ class PathSearch(Search):
             path=path,
             regularized=True,
         )
-        return self._weight_step(lambda w: forward(w, alpha), train, rates)
+        return self._weight_step(self.weights(), lambda w: forward(w, alpha), train, rates)
 
     def _validate_step(self, batch, step, epoch):
         key = self.key(epoch, step, VALIDATE)

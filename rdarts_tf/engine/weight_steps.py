@@ -178,16 +178,16 @@ class WeightTraining:
         statistics = [moved[i] for i in self.statistics]
         return Pass(scale * found.total, found.outputs, statistics, found.carry)
 
-    def _weight_step(self, forward, batch, rates):
+    def _weight_step(self, w, forward, batch, rates):
         """A step of the recipe on a global batch.
 
         Args:
+            w: `weights`.
             forward: w -> Pass, in training mode.
             rates: {name: scalar}.
         Returns:
             mean loss over all replicas.
         """
-        w = self.weights()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(w)
             found = forward(w)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from rdarts_tf.layers.drop_path import drop_path
 from rdarts_tf.layers.mixed_op import MixedOp, run_one
 from rdarts_tf.layers.primitives import FactorizedReduce, ReLUConvBN
+from rdarts_tf.layers.traced_once import linear
 from rdarts_tf.spaces.base import edges
 
 
@@ -127,15 +128,21 @@ class Cell(keras.layers.Layer):
             states.append(tf.add_n(summands) if summands else self._zeros(states[0]))
             rectified.append(tf.nn.relu(states[-1]))
             outputs.append({})
-        return tf.concat(states[2:], axis=-1)
+        return _concat(states[2:])
 
     def _weighted_terms(self, edge_weights, *, training):
         """(edge, x, rectified, outputs, seed) -> summands of the edge's output, see `MixedOp.terms`."""
-        p = [tf.unstack(row) for row in tf.unstack(edge_weights)]
+        num_ops = edge_weights.shape[1]
+        p = tf.unstack(tf.reshape(edge_weights, (-1,)), len(self.mixed_ops) * num_ops)
 
         def terms(e, x, rectified, outputs, seed):
             return self.mixed_ops[e].terms(
-                x, p[e], rectified=rectified, outputs=outputs, seed=seed, training=training
+                x,
+                p[e * num_ops : (e + 1) * num_ops],
+                rectified=rectified,
+                outputs=outputs,
+                seed=seed,
+                training=training,
             )
 
         return terms
@@ -179,3 +186,13 @@ class Cell(keras.layers.Layer):
             return [None] * num_edges, [None] * num_edges
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2 * num_edges))
         return seeds[:num_edges], seeds[num_edges:]
+
+
+def _concat(states):
+    """Along the channels; TensorFlow's gradient asks at run time how many, in a dozen operations."""
+    (y,) = linear(
+        lambda states: [tf.concat(states, axis=-1)],
+        states,
+        transpose=lambda g: tf.split(g[0], len(states), axis=-1),
+    )
+    return y

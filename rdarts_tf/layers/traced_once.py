@@ -129,12 +129,13 @@ def keep(function, *x, vjp=None):
 
 
 def linear(function, x, *, transpose):
-    """function(x), a list, of a linear `tf.function` of a list.
+    """function(x), a list, of a linear function of a list.
 
     Args:
         transpose: list like function(x) -> list like x, differentiable.
     """
-    y = call(function, x)
+    with record.stop_recording():
+        y = function(x)
     record.record_operation("linear", y, x, lambda *g: transpose(list(g)))
     return y
 
