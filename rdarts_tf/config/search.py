@@ -66,6 +66,13 @@ class SearchConfig(base.RunConfig, base.ExecutorConfig):
         "relative; of the residual in power iteration, of lambda_max in lanczos",
         low=0.0,
     )
+    hessian_products: int | None = option(
+        "curvature",
+        None,
+        "products with the Hessian of each batch that power iteration and lanczos take at most; "
+        "default: 200; curvature/converged tells whether they sufficed",
+        low=1,
+    )
     hessian_spectrum: bool = option(
         "curvature", False, "log the histogram of all eigenvalues; needs --eigensolver=full"
     )
@@ -224,6 +231,11 @@ def _check_curvature(config, method):
         raise ConfigError(
             "--hessian_spectrum needs --eigensolver=full and --hessian_every of at least 1, not "
             f"{config.eigensolver} and {every}"
+        )
+    if config.hessian_products and config.eigensolver == "full":
+        raise ConfigError(
+            f"--hessian_products={config.hessian_products} needs --eigensolver=power or lanczos, not "
+            "full, which takes one with every direction"
         )
     if config.continue_after_stop and not method.stops:
         raise ConfigError(

@@ -4,7 +4,6 @@ import dataclasses
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from rdarts_tf.config import base
@@ -53,7 +52,10 @@ class SearchRun(EpochRun):
             self.net = self.problem.network()
         self.trainer = self.TRAINER(self.problem, self.net, config=config, strategy=strategy)
         self.curvature = curvature.Curvature(
-            self.trainer, eigensolver=config.eigensolver, tolerance=config.hessian_tolerance
+            self.trainer,
+            eigensolver=config.eigensolver,
+            tolerance=config.hessian_tolerance,
+            num_products=config.hessian_products,
         )
         self.measures = config.hessian_every > 0 and self.method.selection is None
         self.decisions = Decisions(self.method, config, run_dir)
@@ -159,17 +161,9 @@ class SearchRun(EpochRun):
         self.run_dir.save_hessian(epoch, found._asdict())
         if self.config.hessian_spectrum:
             self.board.spectrum(epoch, found.spectrum)
-        value = found.lambda_max if np.isfinite(found.lambda_max) else None
-        if value is None:
-            self.say(
-                f"the Hessian of epoch {epoch} is not finite; its lambda_max is recorded as missing"
-            )
-        row = {
-            tracker.LAMBDA_MAX: value,
-            "curvature/error_bound": None if value is None else found.error_bound,
-            "curvature/products": found.products,
-            "curvature/seconds": found.seconds,
-        }
+        if trouble := found.trouble():
+            self.say(f"epoch {epoch}: {trouble}")
+        row = found.row()
         average = tracker.newest_average(
             [*self.run_dir.read_metrics(), {"epoch": epoch} | row],
             frequency=self.method.frequency or self.config.hessian_every,

@@ -19,6 +19,7 @@ CURVATURE_TAGS = (
     "curvature/lambda_max",
     "curvature/lambda_max_local_average",
     "curvature/error_bound",
+    "curvature/converged",
     "curvature/products",
     "curvature/seconds",
 )

@@ -18,7 +18,7 @@ from rdarts_tf.runs.decisions import stop_epoch
 
 # Fields of a configuration that only measure, if the method decides nothing by curvature.
 _CURVATURE = ("hessian_every", "eigensolver", "hessian_batches")
-_CURVATURE += ("hessian_tolerance", "hessian_spectrum")
+_CURVATURE += ("hessian_tolerance", "hessian_products", "hessian_spectrum")
 
 
 @dataclasses.dataclass(frozen=True)

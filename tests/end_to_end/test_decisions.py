@@ -238,7 +238,7 @@ def test_a_hessian_that_is_not_finite_is_missing_not_zero(tmp_path, monkeypatch)
     monkeypatch.setattr(run.curvature, "measure", broken)
     run.run()
     assert [row["curvature/lambda_max"] is None for row in rows(tmp_path / "run")] == [True, False]
-    assert any("Hessian of epoch 0 is not finite" in line for line in said)
+    assert any("epoch 0: the Hessian is not finite" in line for line in said)
 
 
 class Blur(primitives.Primitive):
