@@ -181,7 +181,7 @@ def check(config):
         UserError: unknown plugin, or a value that cannot be.
     """
     config.check_values()
-    config.make_space()
+    config.make_space().check_derivable()
     method = config.make_method()
     method.check(config)
     base.plugin("datasets", config.dataset, "load")

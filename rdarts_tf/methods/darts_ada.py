@@ -68,6 +68,7 @@ class Method(base.Method):
                 f"increase={self.increase}, maximum={self.maximum}; lower the one or raise the other, "
                 "or take --method=darts_es"
             )
+        self.strongest(config).check_values()
 
     def _strengths(self, config):
         """R after 0, 1, ... rollbacks: [3e-4, 3e-3, 3e-2]."""

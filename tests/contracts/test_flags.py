@@ -32,6 +32,7 @@ ELSEWHERE = {
     "gamma_initializer": "contracts/test_training.py",
     "gpus_per_run": "unit/test_executor.py",
     "grad_clip": "contracts/test_training.py",
+    "hessian_products": "contracts/test_toy_task.py",
     "hessian_spectrum": "end_to_end/test_decisions.py",
     "hessian_tolerance": "contracts/test_curvature.py",
     "independent_noise": "contracts/test_training.py",

@@ -152,10 +152,17 @@ def test_edge_weights_default_to_the_softmax_of_alpha():
     np.testing.assert_allclose(net(drawn()), expected, atol=1e-5)  # float32
 
 
-def test_a_network_of_none_sees_nothing():
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_network_of_none_sees_nothing(sampled):
     net = supernet(uniform("zeros", ("none", "none")))
     net.dense_bias.assign([1.0, 2.0, 3.0])
-    np.testing.assert_array_equal(net(drawn(), training=True), [[1.0, 2.0, 3.0]] * 2)
+    path = {t: tf.eye(1, 2, [cell.alpha_shape[0]])[:, 0] for t, cell in net.space.cells.items()}
+
+    def logits():
+        return net(drawn(), edge_weights=path, sampled=sampled, training=True)
+
+    for found in (logits(), tf.function(logits, autograph=False)()):
+        np.testing.assert_array_equal(found, [[1.0, 2.0, 3.0]] * 2)
 
 
 def test_only_training_moves_the_statistics():

@@ -53,6 +53,8 @@ def sentence(stderr):
         (["--train_portion=1"], ["train_portion=1.0", "0.5"]),
         (["--batch_size=800"], ["800", "718"]),
         (["--drop_path_prob=1"], ["drop_path_prob=1.0"]),
+        (["--drop_path_prob=0.99999999"], ["drop_path_prob=0.99999999", "float32"]),
+        (["--hessian_products=9", "--eigensolver=full"], ["hessian_products=9", "lanczos"]),
         (["--learning_rate=0"], ["learning_rate=0.0"]),
         (["--learning_rate=nan"], ["learning_rate=nan"]),
         (["--weight_decay=inf"], ["weight_decay=inf"]),

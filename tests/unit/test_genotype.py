@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rdarts_tf import registry
+from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes.genotype import Genotype, GenotypeError, check_primitives, parse
 from rdarts_tf.genotypes.rule import derive
 from rdarts_tf.layers.primitives import PRIMITIVES
@@ -53,6 +54,18 @@ def test_none_is_never_kept_nor_counted_for_the_strength_of_an_edge():
         [0.6, 0.25, 0.15],
     ]
     assert _derive(space, weights) == ((SKIP, 1), (SEP, 0), (SEP, 1), (SKIP, 2))
+
+
+def test_an_edge_of_none_only_is_not_kept_and_a_node_needs_as_many_others():
+    rows = [("none", "none"), (SKIP, SEP), (SEP, SKIP)]
+    three = CellSpace(tuple(rows), num_nodes=1, num_inputs=3)
+    space = Space("gap", {"normal": three})
+    space.check_derivable()
+    found = derive(space, {"normal": [[0.5, 0.5], [0.4, 0.6], [0.7, 0.3]]})
+    assert found.cells["normal"] == ((SEP, 2), (SEP, 1))
+    lacking = Space("gap", {"normal": CellSpace((*rows[:1], *rows[:2]), 1, num_inputs=3)})
+    with pytest.raises(UserError, match="node 0 of cell 'normal' keeps 2 edges, but 1 offer more"):
+        lacking.check_derivable()
 
 
 def test_noise_is_kept():

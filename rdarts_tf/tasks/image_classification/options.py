@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from rdarts_tf.config import evaluate, export, search
 from rdarts_tf.config.base import ConfigError, option
 from rdarts_tf.tasks.base import Metric, Score
@@ -44,8 +46,10 @@ class Shared:
                     f"--{name}={channels} is odd; skip connections of stride 2 halve it, take "
                     f"{channels + 1}"
                 )
-        if self.drop_path_prob >= 1:
-            raise ConfigError(f"--drop_path_prob={self.drop_path_prob} must be less than 1")
+        if np.float32(self.drop_path_prob) >= 1:
+            raise ConfigError(
+                f"--drop_path_prob={self.drop_path_prob} must be less than 1, also in float32"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
