@@ -21,9 +21,9 @@ from tests import stubbed_search
 
 ELSEWHERE = {
     "address": "unit/test_executor.py",
-    "alpha_step": "contracts/test_training.py",
-    "arch_learning_rate": "contracts/test_training.py",
-    "arch_weight_decay": "contracts/test_training.py",
+    "alpha_step": "contracts/test_toy_task.py",
+    "arch_learning_rate": "contracts/test_toy_task.py",
+    "arch_weight_decay": "contracts/test_toy_task.py",
     "continue_after_stop": "end_to_end/test_decisions.py",
     "finite_difference_radius": "contracts/test_training.py",
     "cpus_per_run": "unit/test_executor.py",
@@ -31,14 +31,14 @@ ELSEWHERE = {
     "executor": "unit/test_executor.py",
     "gamma_initializer": "contracts/test_training.py",
     "gpus_per_run": "unit/test_executor.py",
-    "grad_clip": "contracts/test_training.py",
+    "grad_clip": "contracts/test_retraining.py",
     "hessian_products": "contracts/test_toy_task.py",
     "hessian_spectrum": "end_to_end/test_decisions.py",
     "hessian_tolerance": "contracts/test_curvature.py",
     "independent_noise": "contracts/test_training.py",
     "jit_compile": "contracts/test_training.py",
     "mixed_precision": "contracts/test_training.py",
-    "momentum": "contracts/test_training.py",
+    "momentum": "contracts/test_retraining.py",
     "overwrite": "end_to_end/test_export.py",  # of each command: contracts, test_report.py
     "plugin": "contracts/test_plugins.py",  # of every command but the sweep
     "seed": "contracts/test_training.py",

@@ -43,6 +43,13 @@ def test_pruning_leaves_as_many_as_are_to_be_kept(run):
     assert [position for position, _ in run.list_checkpoints()] == [(5, 0), (4, 0)]
 
 
+def test_alphas_stand_in_the_order_of_the_epochs(run):
+    for epoch in range(3):
+        run.append_alphas({"normal": np.full((2, 2), epoch)})
+    run.truncate(2)
+    assert run.read_alphas()["normal"][:, 0, 0].tolist() == [0, 1]
+
+
 def test_hessians_are_cut_back_to_the_checkpoint(run):
     for epoch in range(4):
         run.save_hessian(epoch, {"lambda_max": 1.0, "hessian": None})

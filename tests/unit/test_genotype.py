@@ -130,6 +130,9 @@ def test_json_round_trip():
     text = SMALL.to_json()
     assert json.loads(text)["concat"] == {"normal": [2], "reduce": [2]}
     assert parse(text) == SMALL
+    space = uniform("small", (SKIP, SEP), num_nodes=1)  # laid out as its types say
+    found = derive(space, {t: np.full((2, 2), 0.5) for t in space.cell_types})
+    assert "layouts" not in json.loads(found.to_json())
 
 
 def test_recurrent_form():
@@ -153,6 +156,7 @@ def test_recurrent_form():
         "Genotype([('a', 0), ('a', 1)], range(2, 3))",
         "Genotype(normal=[('a', 0), ('a', 1)], normal_concat=range(2, 3)",
         "Genotype(**{})",
+        "Genotype(1, normal=[('a', 0), ('a', 1)], normal_concat=[2])",
         "Cell(normal=[('a', 0), ('a', 1)], normal_concat=[2])",
         "normal",
         "",
@@ -161,6 +165,7 @@ def test_recurrent_form():
         '{"cells": [], "concat": {}}',
         '{"cells": {"normal": [["a", 0], ["a", 1]]}, "concat": {}}',
         '{"cells": {"normal": [["a", 0], ["a"]]}, "concat": {"normal": [2]}}',
+        '{"cells": {"x": [["a", 0], ["a", 1]]}, "concat": {"x": [2]}, "layouts": {"x": [2, [3]]}}',
         # States are integers,
         "Genotype(normal=[('a', 0.5), ('a', 1)], normal_concat=[2])",
         "Genotype(normal=[('a', 0.0), ('a', 1)], normal_concat=[2])",
@@ -193,6 +198,7 @@ def test_other_text_is_refused_and_not_evaluated(text, tmp_path, monkeypatch):
         ("[('a', 0), ('a', 1), ('a', 3), ('a', 0)]", "[2, 3]", "no such state yet"),
         ("[('a', 0)]", "[2]", "needs 2 pairs a node"),
         ("[]", "[2]", "needs 2 pairs a node"),
+        ("[('a', 0), ('a', 1), ('a', 0)]", "[2]", "needs 2 pairs a node"),
         ("[('a', 0), ('a', 1)]", "[3]", "names a missing state"),
         ("[('a', 0), ('a', 1)]", "[]", "names a missing state"),
         ("[(1, 0), ('a', 1)]", "[2]", "has no such state"),

@@ -192,6 +192,10 @@ def test_an_unknown_preset(preset):
         tracker.stop_rule(preset)
 
 
+def test_none_is_the_presets_own_value():
+    assert tracker.stop_rule("paper", window=None, delta=3).window == 5
+
+
 RECORDED = TESTS / "data" / "trajectories"
 
 
