@@ -36,11 +36,33 @@ def test_a_file_is_on_disk_before_it_takes_the_place_of_the_old_one(tmp_path, mo
     assert path.read_text() == "newer"
 
 
+def save(run, *positions):
+    for epoch, step in positions:
+        run.save_checkpoint({"w": np.zeros(1)}, epoch=epoch, step=step)
+
+
+def positions(run):
+    return [position for position, _ in run.list_checkpoints()]
+
+
 def test_pruning_leaves_as_many_as_are_to_be_kept(run):
-    for epoch in range(1, 6):
-        run.save_checkpoint({"w": np.zeros(1)}, epoch=epoch)
+    save(run, *((epoch, 0) for epoch in range(1, 6)))
     run.prune_checkpoints(keep=2, oldest_needed=5)
-    assert [position for position, _ in run.list_checkpoints()] == [(5, 0), (4, 0)]
+    assert positions(run) == [(5, 0), (4, 0)]
+
+
+def test_of_an_epoch_that_is_needed_its_end_is_kept_not_its_middle(run):
+    save(run, (3, 0), (3, 5), (4, 0))
+    run.prune_checkpoints(keep=1, oldest_needed=3)
+    assert positions(run) == [(4, 0), (3, 0)]
+
+
+def test_the_checkpoint_that_a_rollback_returns_to_stays(run):
+    assert run.num_epochs_begun() == 0
+    save(run, (1, 0), (2, 0), (2, 5))
+    assert run.num_epochs_begun() == 3
+    run.delete_checkpoints_after(2)
+    assert positions(run) == [(2, 0), (1, 0)] and run.num_epochs_begun() == 2
 
 
 def test_alphas_stand_in_the_order_of_the_epochs(run):
