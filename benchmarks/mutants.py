@@ -19,7 +19,7 @@ def read(text):
     found = []
     for line in text.splitlines():
         if line.startswith("# "):
-            name, tests = line[2:].split(": ")
+            name, tests = line[2:].split(": ", 1)
         elif line:
             found.append((name, tests.split(), *line.replace("\\n", "\n").split(" => ")))
     return found

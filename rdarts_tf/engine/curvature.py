@@ -11,7 +11,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf import hessian
+from rdarts_tf import bilevel, hessian
 from rdarts_tf.engine import distribution
 from rdarts_tf.methods import tracker
 
@@ -129,7 +129,7 @@ class Curvature:
         values, vectors = tf.linalg.eigh(tf.where(finite, H, tf.zeros_like(H)))
         values = tf.where(finite, values, tf.fill([self.n], tf.constant(np.nan, H.dtype)))
         value, v = values[-1], vectors[:, -1]
-        residual = tf.norm(tf.linalg.matvec(H, v) - value * v)
+        residual = bilevel.global_norm([tf.linalg.matvec(H, v) - value * v])
         return hessian.EigenPair(value, v, residual, tf.constant(self.n), finite), H, values
 
     def _operator(self, batches, epoch, rates):
