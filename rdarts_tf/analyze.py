@@ -27,7 +27,6 @@ from rdarts_tf.config.evaluate import folder_name
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import rule
 from rdarts_tf.runs import lengths, placing, same_data
-from rdarts_tf.runs.files import load_npz
 from rdarts_tf.runs.placing import write_files
 from rdarts_tf.runs.run_dir import RunDir
 
@@ -166,9 +165,10 @@ def _checkpoints(config, path, **changes):
 
     run = search_run.SearchRun(settings, run_dir)
     same_data.check_same_data(run_dir.read_json("dataset.json"), run.data.record(), path)
-    run.decisions.load()
+    run.logbook.decisions = run_dir.read_decisions()
+    run.decisions.extend(recorded, 0)
     for num_epochs, file in sorted(checkpoints):
-        run.load(load_npz(file))
+        run.load(run_dir.load(file))
         yield run, num_epochs - 1
 
 

@@ -15,7 +15,6 @@ from rdarts_tf.config import search as search_config
 from rdarts_tf.config.base import ConfigError
 from rdarts_tf.datasets import arrays
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods.tracker import LAMBDA_MAX
 from rdarts_tf.runs import child, given
 from rdarts_tf.runs.result import Result
@@ -109,8 +108,7 @@ class Run:
     @property
     def genotype(self):
         """genotypes.genotype.Genotype, or None while the search is not finished."""
-        path = self.path / "genotype.json"
-        return genotype.parse(path.read_text()) if path.exists() else None
+        return RunDir(self.path).read_genotype()
 
     @property
     def history(self):

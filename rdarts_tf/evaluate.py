@@ -23,10 +23,11 @@ def main(config, *, run_dir, overwrite, extend):
     resolved = evaluate_config.resolve(config, searched)
     root = searched or RunDir(evaluate_config.default_run_dir(config))
     run_dir = open_run_dir(resolved, root.path / "evaluate" / resolved.name)
-    run_dir.check_ours("evaluation", overwrite=overwrite)
-    if not overwrite:
-        _check_same(resolved, run_dir, extend=extend)
-    return _evaluate(resolved, run_dir, searched=searched, overwrite=overwrite)
+    with run_dir.locked():
+        run_dir.check_ours("evaluation", overwrite=overwrite)
+        if not overwrite:
+            _check_same(resolved, run_dir, extend=extend)
+        return _evaluate(resolved, run_dir, searched=searched, overwrite=overwrite)
 
 
 def _check_same(config, run_dir, *, extend):
@@ -91,7 +92,7 @@ def _train(config, run_dir, *, searched, overwrite):
             )
             run_dir.write_description(config, data.record(), history=history)
             result = _result(problem.SCORE, seed, run.run()) | {"epochs": config.epochs}
-            seed_dir.write_json("result.json", result)
+            seed_dir.write_json("result.json", result | {"of": run.logbook.of})
     with distribution.chief_first(strategy):
         if run_dir.WRITES:
             done = [each for each in run_dir.seeds().values() if _is_done(each, config, history)]
@@ -118,10 +119,12 @@ def _history(config, run_dir):
 
 
 def _is_done(seed_dir, config, history):
-    """Whether a seed has a result of the present length; before --extend none said which it had."""
-    result = seed_dir.read_json("result.json")
-    unsaid = None if seed_dir.path.name.removeprefix("seed_") in history else config.epochs
-    return result is not None and result.get("epochs", unsaid) == config.epochs
+    """Whether a seed has a result of this configuration; earlier versions said neither length nor flags."""
+    result, seed = seed_dir.read_json("result.json"), seed_dir.path.name.removeprefix("seed_")
+    if result is None:
+        return False
+    of, unsaid = config.seed_identity(seed), None if seed in history else config.epochs
+    return result.get("epochs", unsaid) == config.epochs and result.get("of", of) == of
 
 
 def _check_data(config, data, run_dir, searched):
@@ -168,7 +171,8 @@ def _result(score, seed, last):
 def _summary(seed_dirs, name):
     """Mean and population standard deviation, as the paper gives them, of all seeds that are done."""
     read = [seed_dir.read_json("result.json") for seed_dir in seed_dirs]
-    results = sorted(read, key=lambda result: result["seed"])
+    told = [{name: value for name, value in each.items() if name != "of"} for each in read]
+    results = sorted(told, key=lambda result: result["seed"])
     scores = [result[name] for result in results]
     return {
         f"{name}_mean": statistics.fmean(scores),

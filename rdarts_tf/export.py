@@ -62,9 +62,8 @@ def _check(config, run_dir):
 def _genotype(config, run_dir):
     if config.genotype:
         return named.read(config.genotype, space_of(config.space) if config.space else None)
-    path = run_dir.path / "genotype.json"
-    if path.exists():
-        return named.read(str(path))
+    if (found := run_dir.read_genotype()) is not None:
+        return found
     folder, _ = _evaluation(config, run_dir, needed_for="a genotype")
     return named.read(folder.read_json("config.json")["genotype"])
 

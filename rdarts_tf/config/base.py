@@ -4,6 +4,7 @@ Names follow the authors' command line where users know them, defaults follow th
 """
 
 import dataclasses
+import hashlib
 import math
 import zlib
 
@@ -187,6 +188,16 @@ def differences(config, recorded):
 
 
 SAME_FLAGS = "give the same flags to all workers"
+
+
+def identity(config):
+    """A text that tells the fields that determine the result, apart from the length and from defaults."""
+    fields = {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if name not in (*FREE, "epochs") and value != default(config, name)
+    }
+    return hashlib.sha256(repr(sorted(fields.items())).encode()).hexdigest()[:16]
 
 
 def digest(config):

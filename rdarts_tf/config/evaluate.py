@@ -63,6 +63,10 @@ class EvaluateConfig(base.RunConfig):
             )
         return [int(text) for text in texts]
 
+    def seed_identity(self, seed):
+        """A text that tells the training with a seed, see `base.identity`."""
+        return f"{base.identity(self)}, seed {seed}"
+
     @staticmethod
     def defaults(preset, dataset, searched):
         """{field: value} of a --preset and of the run whose cells are trained; each task has its own.
@@ -144,13 +148,12 @@ def _genotype(config, run_dir):
         return str(_read(config))
     if run_dir is None:
         raise ConfigError("give --run_dir of a finished search, or --genotype")
-    path = run_dir.path / "genotype.json"
-    if not path.exists():
+    if (found := run_dir.read_genotype()) is None:
         raise ConfigError(
             f"{run_dir.path} holds no genotype; finish the search with "
             f"python -m rdarts_tf.search --run_dir={run_dir.path}, or give --genotype"
         )
-    return str(named.read(str(path)))
+    return str(found)
 
 
 def _read(config):

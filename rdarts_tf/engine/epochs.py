@@ -37,6 +37,7 @@ class EpochRun:
         say: called with each line for the user.
         problem: tasks.base.Problem.
         trainer: weight_steps.WeightTraining.
+        logbook: runs.logbook.Logbook.
         num_steps: of the present epoch.
         epoch, first_step: what comes next.
     """
@@ -188,10 +189,14 @@ class EpochRun:
         return {name: v.numpy() for name, v in self._variables().items()}
 
     def _checkpoint(self, step):
-        self.run_dir.save_checkpoint(self._arrays(), epoch=self.epoch, step=step)
+        self._save(step)
         self.run_dir.prune_checkpoints(
             keep=self.config.keep_checkpoints, oldest_needed=self._oldest_epoch_needed()
         )
+
+    def _save(self, step):
+        pages = self.logbook.pages(self.epoch, step)
+        self.run_dir.save_checkpoint(self._arrays(), epoch=self.epoch, step=step, beside=pages)
 
     def _take_up(self):
         """`_resume`, the chief first; all workers go on at the same place.
@@ -208,14 +213,27 @@ class EpochRun:
         """(epoch, step) to go on with; variables and recorded numbers are as they were there."""
         newest = self.run_dir.load_newest_checkpoint(self.say)
         if newest is None:
-            (epoch, step) = (0, 0)
-        else:
-            (epoch, step), arrays = newest
-            self.load(arrays)
-            at, epochs = f", step {step}" if step else "", self.num_epochs
-            self.say(f"resuming {self.run_dir.path} after {epoch} of {epochs} epochs{at}")
-        self.run_dir.truncate(epoch)
+            self.logbook.write()
+            self.run_dir.forget_hessians(0)
+            return 0, 0
+        (epoch, step), arrays = newest
+        self.load(arrays)
+        self.logbook.open(self.run_dir.checkpoint(epoch, step), (epoch, step))
+        self.run_dir.forget_hessians(epoch)
+        at, epochs = f", step {step}" if step else "", self.num_epochs
+        self.say(f"resuming {self.run_dir.path} after {epoch} of {epochs} epochs{at}")
         return epoch, step
+
+    def _go_back(self, num_epochs):
+        """Goes on after fewer epochs, whose variables are loaded; a kill in between loses nothing."""
+        self.epoch, self.first_step = num_epochs, 0
+        self.logbook.cut(num_epochs)
+        with distribution.chief_first(self.trainer.strategy):
+            self._save(0)
+            self.run_dir.delete_checkpoints_after(num_epochs)
+            self.logbook.write()
+            self.run_dir.forget_hessians(num_epochs)
+        self.board.rewind(num_epochs)
 
     def _interrupt(self, step):
         with distribution.chief_first(self.trainer.strategy):
@@ -224,6 +242,12 @@ class EpochRun:
             f"stopped in epoch {self.epoch + 1} after step {step}; the same command goes on from there",
             self.stop.exit_code,
         )
+
+    def _check_finite(self, scored):
+        """Raises Diverged where weights or scores are not finite after an epoch, since its last step."""
+        values = [*scored.values(), *(v.numpy() for v in self._variables().values())]
+        if not all(np.isfinite(value).all() for value in values):
+            raise Diverged(self._divergence(self.num_steps - 1))
 
     def _divergence(self, step):
         checkpoints = self.run_dir.list_checkpoints()

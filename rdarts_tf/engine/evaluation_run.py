@@ -12,6 +12,8 @@ from rdarts_tf.engine.epochs import Diverged, EpochRun, told_speed
 from rdarts_tf.engine.evaluation_steps import Evaluation
 from rdarts_tf.engine.weight_steps import path
 from rdarts_tf.runs import lengths
+from rdarts_tf.runs.files import RunDirError
+from rdarts_tf.runs.logbook import Logbook
 from rdarts_tf.runs.progress import Stop
 
 _MOST_RETURNS = 5
@@ -36,6 +38,7 @@ class EvaluationRun(EpochRun):
         self.config, self.run_dir, self.say = config, run_dir, say
         self.problem, self.seed, self.history = problem, seed, history
         self.num_steps = problem.num_steps
+        self.logbook = Logbook(run_dir, config.seed_identity(seed))
         keras.utils.set_random_seed(seed)
         with strategy.scope():
             self.net = problem.network()
@@ -64,7 +67,7 @@ class EvaluationRun(EpochRun):
         with Stop.on_signals() as self.stop:
             while self.epoch < self.config.epochs:
                 self._run_epoch_or_return()
-            last = self._judged(self.run_dir.read_metrics())
+            last = self._judged(self.logbook.rows)
         results = {
             "score_loss": last["score/loss"],
             f"score_{self.problem.SCORE.name}": self.problem.SCORE.of(stage(last, "score")),
@@ -78,10 +81,10 @@ class EvaluationRun(EpochRun):
         try:
             self._run_epoch()
         except Diverged as error:
-            best = self.run_dir.load_best() if self.problem.KEEPS_BEST else None
-            if best is None or self.problem.returns >= _MOST_RETURNS:
+            has_best = self.problem.KEEPS_BEST and self.logbook.rows
+            if not has_best or self.problem.returns >= _MOST_RETURNS:
                 raise
-            self._return(best, error)
+            self._return(self._best(), error)
 
     def _return(self, best, error):
         """Goes on after the best epoch, with other draws; first a checkpoint, so that a kill loses nothing."""
@@ -89,12 +92,7 @@ class EvaluationRun(EpochRun):
         self.load(best)
         self.returns.assign(returns)
         self.problem.returns = returns
-        self.epoch, self.first_step = int(best["best_epoch"]) + 1, 0
-        with distribution.chief_first(self.trainer.strategy):
-            self.run_dir.save_checkpoint(self._arrays(), epoch=self.epoch)
-            self.run_dir.delete_checkpoints_after(self.epoch)
-            self.run_dir.truncate(self.epoch)
-        self.board.rewind(self.epoch)
+        self._go_back(int(best["best_epoch"]) + 1)
         self.say(
             f"{error}: back from epoch {diverged + 1} to the end of epoch {self.epoch}, the best"
         )
@@ -104,10 +102,30 @@ class EvaluationRun(EpochRun):
         more = {"returns": self.returns, "best_epoch": self.best_epoch} if kept else {}
         return super()._variables() | more
 
+    def _resume(self):
+        epoch, step = super()._resume()
+        if self.problem.KEEPS_BEST and epoch:
+            self._best()
+        return epoch, step
+
+    def _best(self):
+        """{name: array} of the state with the best weights.
+
+        Raises:
+            RunDirError: it is missing, damaged, or of an epoch that is not there.
+        """
+        best = self.run_dir.load_best()
+        if best is None or not 0 <= int(best.get("best_epoch", -1)) <= len(self.logbook.rows):
+            raise RunDirError(
+                f"{self.run_dir.path / 'best.npz'} is missing or of another training; restore it, or use "
+                "--overwrite to start anew"
+            )
+        return best
+
     def _keep_if_best(self, row):
         """Writes the state with the weights that were scored, if they scored better than all before."""
         of = self.problem.SCORE.of
-        before = [of(stage(other, "score")) for other in self.run_dir.read_metrics()]
+        before = [of(stage(other, "score")) for other in self.logbook.rows]
         if of(stage(row, "score")) < min(before, default=math.inf):
             self.best_epoch.assign(row["epoch"])
             variables = self.trainer.net.trainable_variables
@@ -123,7 +141,7 @@ class EvaluationRun(EpochRun):
         """The row that is the result."""
         if not self.problem.KEEPS_BEST:
             return rows[-1]
-        best = self.run_dir.load_best()
+        best = self._best()
         row = rows[int(best["best_epoch"])]
         if not self.problem.test_steps:
             return row
@@ -143,7 +161,7 @@ class EvaluationRun(EpochRun):
         epoch, start, counted = self.epoch, time.monotonic(), self.counted()
         length = lengths.at(self.history, epoch, self.config.epochs)
         config = dataclasses.replace(self.config, epochs=length)
-        rates = self.problem.rates_after(config, epoch, self.run_dir.read_metrics())
+        rates = self.problem.rates_after(config, epoch, self.logbook.rows)
         steps = self.num_steps - self.first_step
         trained = self._train_epoch(config, rates)
         seconds = time.monotonic() - start
@@ -152,6 +170,7 @@ class EvaluationRun(EpochRun):
             label="scoring",
             num_steps=self.problem.score_steps,
         )
+        self._check_finite(scored)
         self.epoch, self.first_step = epoch + 1, 0
         row = {
             "epoch": epoch,
@@ -178,7 +197,7 @@ class EvaluationRun(EpochRun):
 
     def _record(self, row):
         """Writes a finished epoch: files first, the checkpoint last, since it decides where to resume."""
-        self.run_dir.append_metrics(row)
+        self.logbook.add(row, {})
         self.board.epoch(row["epoch"], scalars={k: v for k, v in row.items() if k != "epoch"})
         self.board.flush()
         if self.epoch % self.config.checkpoint_every == 0 or self.epoch == self.config.epochs:

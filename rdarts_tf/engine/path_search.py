@@ -42,7 +42,7 @@ class PathSearchRun(search_run.SearchRun):
 
     def genotype(self):
         """The architecture that the last finished epoch selected."""
-        return genotype.parse(self.run_dir.read_metrics()[-1]["genotype"], self.space)
+        return genotype.parse(self.logbook.rows[-1]["genotype"], self.space)
 
     def _epoch_steps(self, epoch):
         return self.steps_by_epoch[epoch]
@@ -63,8 +63,9 @@ class PathSearchRun(search_run.SearchRun):
         rng = np.random.default_rng([self.config.seed, self.epoch, stream])
         return self.method.edge_weights(self.space, rng, num)
 
-    def _record_alphas(self, epoch):
-        """Nothing: alpha is not trained."""
+    def _alphas(self):
+        """None: alpha is not trained."""
+        return {}
 
     def _select(self):
         """The best of the epoch's sample, a Genotype; None where no selection is due.

@@ -22,6 +22,7 @@ from rdarts_tf.genotypes import rule
 from rdarts_tf.methods import tracker
 from rdarts_tf.runs import same_data
 from rdarts_tf.runs.decisions import Decisions
+from rdarts_tf.runs.logbook import Logbook
 from rdarts_tf.runs.progress import Stop
 
 
@@ -56,7 +57,8 @@ class SearchRun(EpochRun):
             self.trainer, eigensolver=config.eigensolver, tolerance=config.hessian_tolerance
         )
         self.measures = config.hessian_every > 0 and self.method.selection is None
-        self.decisions = Decisions(self.method, config, run_dir)
+        self.logbook = Logbook(run_dir, base.identity(config))
+        self.decisions = Decisions(self.method, config, self.logbook)
 
     def _check_steps(self):
         """Raises UserError where the method does not fit the data."""
@@ -78,7 +80,8 @@ class SearchRun(EpochRun):
         same_data.check_same_data(recorded, self.data.record(), self.run_dir.path)
         self.epoch, self.first_step = self._take_up()
         begun = self.epoch + (self.first_step > 0)
-        self._describe(extending=self.decisions.extend(begun))
+        before = self.run_dir.read_json("config.json") or {}
+        self._describe(extending=self.decisions.extend(before, begun))
         environment.note(self.run_dir, begun, self.say)
         tags = self._tags("search", "skip_connections", "step_seconds")
         self.board = summaries.of(self.run_dir, tags, resume_step=self.epoch)
@@ -129,6 +132,7 @@ class SearchRun(EpochRun):
         seconds = time.monotonic() - start
         step_seconds = seconds / max(steps, 1)
         validated = self._validate()
+        self._check_finite(validated)
         found = self._select()
         row = {
             "epoch": epoch,
@@ -171,11 +175,12 @@ class SearchRun(EpochRun):
             "curvature/seconds": found.seconds,
         }
         average = tracker.newest_average(
-            [*self.run_dir.read_metrics(), {"epoch": epoch} | row],
+            [*self.logbook.rows, {"epoch": epoch} | row],
             frequency=self.method.frequency or self.config.hessian_every,
             window=self.method.window,
         )
-        return row | {"curvature/lambda_max_local_average": average}
+        row |= {"curvature/lambda_max_local_average": average}
+        return {name: n if n is None or np.isfinite(n) else None for name, n in row.items()}
 
     def _no_second_derivative(self, error):
         reason = f"lambda_max cannot be measured: {error}"
@@ -219,10 +224,13 @@ class SearchRun(EpochRun):
         Args:
             found: its Genotype, or None.
         """
-        self.run_dir.append_metrics(row)
-        self._record_alphas(row["epoch"])
+        alphas = self._alphas()
+        self.logbook.add(row, alphas)
         scalars = {k: v for k, v in row.items() if k not in ("epoch", "genotype")}
         self.board.epoch(row["epoch"], scalars=scalars)
+        if alphas:
+            weights, cells = self.edge_weights(), self.space.cells
+            self.board.alphas(row["epoch"], cells, alphas=alphas, edge_weights=weights)
         if found:
             self.board.genotype(row["epoch"], found)
         self.board.flush()
@@ -245,10 +253,9 @@ class SearchRun(EpochRun):
             yield f"lambda_max {lambda_max:.3g}"
         yield f"{row['search/step_seconds']:.2f} s/step{told_speed(self.problem, row, 'search')}"
 
-    def _record_alphas(self, epoch):
-        alphas = {t: a.value.numpy() for t, a in self.net.alphas.items()}
-        self.run_dir.append_alphas(alphas)
-        self.board.alphas(epoch, self.space.cells, alphas=alphas, edge_weights=self.edge_weights())
+    def _alphas(self):
+        """{cell type: [E, K]} that are recorded."""
+        return {t: a.value.numpy() for t, a in self.net.alphas.items()}
 
     def _is_over(self):
         stopped = self.decisions.stop_epoch is not None and not self.config.continue_after_stop
@@ -256,14 +263,14 @@ class SearchRun(EpochRun):
 
     def _decide(self):
         """Asks the method what to do after the last finished epoch, records it and does it."""
-        history = self.run_dir.read_metrics()
+        history = list(self.logbook.rows)
         made = self.decisions.make(history)
         if made is None:
             return
         self.say(made["text"])
         if made["decision"] == "rollback":
-            self.epoch, self.first_step = self._take_up()
-            self.board.rewind(self.epoch)
+            self.load(self.run_dir.load(self.run_dir.checkpoint(made["epoch"] + 1)))
+            self._go_back(made["epoch"] + 1)
             environment.note(self.run_dir, self.epoch, self.say)
         lambda_max = history[made["epoch"]].get(tracker.LAMBDA_MAX)
         self.board.decision(
@@ -273,16 +280,9 @@ class SearchRun(EpochRun):
     def _oldest_epoch_needed(self):
         return self.method.oldest_epoch_needed(self.epoch)
 
-    def _resume(self):
-        """(epoch, step) to go on with; decisions, too, are as they were there."""
-        self.decisions.read()
-        epoch, step = super()._resume()
-        self.decisions.forget_after(epoch)
-        return epoch, step
-
     def _finish(self):
         """Writes the result: the architecture of the last epoch, or of the one stopped at."""
-        rows, stop_epoch = self.run_dir.read_metrics(), self.decisions.stop_epoch
+        rows, stop_epoch = self.logbook.rows, self.decisions.stop_epoch
         row = rows[-1 if stop_epoch is None else stop_epoch]
         final = {f"validation_{m.name}": row[f"validation/{m.name}"] for m in self.problem.METRICS}
         self.board.hparams(dataclasses.asdict(self.config), final, step=self.config.epochs)
@@ -290,7 +290,7 @@ class SearchRun(EpochRun):
         found = self.genotype()
         if stop_epoch is not None:
             self.run_dir.write_genotype(found, "genotype_last_epoch")
-            alphas = self.run_dir.read_alphas()
+            alphas = self.logbook.alphas
             edge_weights = {t: tf.nn.softmax(a[stop_epoch]).numpy() for t, a in alphas.items()}
             found = rule.derive(self.space, edge_weights)
         self.run_dir.write_genotype(found)

@@ -16,6 +16,7 @@ from rdarts_tf.optimizers import cosine
 from rdarts_tf.runs import extension, lengths
 from rdarts_tf.runs.decisions import Decisions
 from rdarts_tf.runs.files import load_npz
+from rdarts_tf.runs.logbook import Logbook
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.tasks import base
 from tests import in_process
@@ -231,14 +232,16 @@ def test_epochs_run_again_after_a_rollback_have_the_length_of_the_rollback(tmp_p
 
     def decisions(num_epochs):
         config = search_config.of_space("s5")(method="darts_ada", epochs=num_epochs)
-        found = Decisions(config.make_method(), config, run_dir)
-        found.load()
+        book = Logbook(run_dir, "")
+        book.decisions = run_dir.read_decisions()
+        found = Decisions(config.make_method(), config, book)
+        found.history = (run_dir.read_json("config.json") or {}).get("history", [])
         return found, config
 
     _, config = decisions(4)
     run_dir.write_description(config, {})
     longer, config = decisions(8)
-    assert longer.extend(4)
+    assert longer.extend(run_dir.read_json("config.json"), 4)
     run_dir.write_description(config, {}, history=longer.history)
     back = {"decision": "rollback", "epoch": 1, "epochs": 8, "carried_out": True}
     run_dir.write_json("decisions.json", [back])
@@ -246,7 +249,7 @@ def test_epochs_run_again_after_a_rollback_have_the_length_of_the_rollback(tmp_p
     assert [longer.in_force(e).epochs for e in range(6)] == [4, 4, 8, 8, 8, 8]
     assert [longer.in_force(e).weight_decay for e in (1, 2)] == pytest.approx([3e-4, 3e-3])
     longest, _ = decisions(12)
-    longest.extend(3)
+    longest.extend(run_dir.read_json("config.json"), 3)
     assert longest.history == [{"epochs": 4, "until": 2}, {"epochs": 8, "until": 3}]
     assert [longest.in_force(e).epochs for e in range(6)] == [4, 4, 8, 12, 12, 12]
 

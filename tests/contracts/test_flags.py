@@ -152,8 +152,8 @@ def _search(folder):
         patch.setattr(
             RunDir,
             "save_checkpoint",
-            lambda self, arrays, *, epoch, step: (
-                saved.append(epoch) or save_checkpoint(self, arrays, epoch=epoch, step=step)
+            lambda self, arrays, *, epoch, **at: (
+                saved.append(epoch) or save_checkpoint(self, arrays, epoch=epoch, **at)
             ),
         )
         settings, run_dir = settings_of(folder), RunDir(folder / "run")

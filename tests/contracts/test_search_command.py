@@ -136,7 +136,7 @@ def test_damaged_runs_are_refused_and_lose_nothing(command, tmp_path):
     whole = tmp_path / "whole"
     assert command(whole)[0] == 0
     (whole / "genotype.json").unlink()
-    for pattern in ("config.json", "metrics.jsonl", "alphas.npz", "checkpoints/*.npz"):
+    for pattern in ("config.json", "checkpoints/*.npz"):
         run_dir = tmp_path / "damaged"
         shutil.copytree(whole, run_dir)
         for path in run_dir.glob(pattern):

@@ -13,7 +13,7 @@ COMMANDS = ("search", "evaluate", "analyze", "report", "export", "sweep")
 # A file of a room may import the rooms in the rows above, and its own room where no circle comes of it.
 ROWS = (
     ("errors",),
-    ("registry", "spaces"),
+    ("reading", "registry", "spaces"),
     ("genotypes",),
     ("bilevel", "optimizers"),
     ("hessian",),
@@ -55,6 +55,7 @@ INTERFACE = "tasks.base"
 # These import no TensorFlow, nor anything that does.
 PLAIN = (
     "errors",
+    "reading",
     "registry",
     "genotypes",
     "spaces",
