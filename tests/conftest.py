@@ -5,6 +5,14 @@ import sys
 import pytest
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all-crash-points",
+        action="store_true",
+        help="kill before every file operation, not before a sample of them (test_crash_points)",
+    )
+
+
 @pytest.fixture(autouse=True)
 def _settings_of_one_test():
     """`distribution.configure_runtime` is for good, in a process that may run other tests next."""

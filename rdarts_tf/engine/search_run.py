@@ -81,7 +81,12 @@ class SearchRun(EpochRun):
         self.epoch, self.first_step = self._take_up()
         begun = self.epoch + (self.first_step > 0)
         before = self.run_dir.read_json("config.json") or {}
-        self._describe(extending=self.decisions.extend(before, begun))
+        self.run_dir.write_description(
+            self.config,
+            self.data.record(),
+            extending=self.decisions.extend(before, begun),
+            history=self.decisions.history,
+        )
         environment.note(self.run_dir, begun, self.say)
         tags = self._tags("search", "skip_connections", "step_seconds")
         self.board = summaries.of(self.run_dir, tags, resume_step=self.epoch)
@@ -93,12 +98,6 @@ class SearchRun(EpochRun):
                 self._decide()
         with distribution.chief_first(self.trainer.strategy):
             return self._finish()
-
-    def _describe(self, *, extending):
-        """Writes what tells of the run; from then on it has its present length."""
-        self.run_dir.write_description(
-            self.config, self.data.record(), history=self.decisions.history, extending=extending
-        )
 
     def edge_weights(self):
         """{cell type: softmax(alpha) [E, K]}."""
@@ -294,5 +293,5 @@ class SearchRun(EpochRun):
             edge_weights = {t: tf.nn.softmax(a[stop_epoch]).numpy() for t, a in alphas.items()}
             found = rule.derive(self.space, edge_weights)
         self.run_dir.write_genotype(found)
-        self._describe(extending=False)
+        self.run_dir.write_config(self.config, history=self.decisions.history)
         return found

@@ -88,6 +88,11 @@ class RunDir(ownership.Ownership):
         self.write_text(f"{name}.txt", f"{found}\n")
         self.write_text(f"{name}.json", found.to_json() + "\n")
 
+    def write_config(self, config, **beside):
+        """Writes config.json alone; see `write_description`."""
+        beside = {name: value for name, value in beside.items() if value}
+        self.write_json("config.json", dataclasses.asdict(config) | beside)
+
     def write_description(self, config, data, **beside):
         """Writes what tells another process of a run: config.json, flags.cfg, dataset.json.
 
@@ -96,8 +101,7 @@ class RunDir(ownership.Ownership):
             data: what the task records of its data, a dict.
             beside: config.base.BESIDE; what is empty or false is left out.
         """
-        beside = {name: value for name, value in beside.items() if value}
-        self.write_json("config.json", dataclasses.asdict(config) | beside)
+        self.write_config(config, **beside)
         self.write_text("flags.cfg", to_flags(config))
         self.write_json("dataset.json", data)
 
