@@ -73,6 +73,7 @@ def _train(config, run_dir, *, searched, overwrite):
     with distribution.chief_first(strategy):
         if overwrite:
             run_dir.clear("evaluation")  # all seeds, also those not asked for: they had other flags
+    run_dir.create()
     history = _history(config, run_dir)
     for seed, problem in problems.items():
         seed_dir = run_dir.folder(f"seed_{seed}")

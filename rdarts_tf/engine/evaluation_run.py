@@ -112,14 +112,21 @@ class EvaluationRun(EpochRun):
         """{name: array} of the state with the best weights.
 
         Raises:
-            RunDirError: it is missing, damaged, or of an epoch that is not there.
+            RunDirError: it is missing, damaged, of another epoch or another training.
         """
-        best = self.run_dir.load_best()
-        if best is None or not 0 <= int(best.get("best_epoch", -1)) <= len(self.logbook.rows):
+        best, path = self.run_dir.load_best(), self.run_dir.path / "best.npz"
+        scores = [self.problem.SCORE.of(stage(row, "score")) for row in self.logbook.rows]
+        allowed = [scores.index(min(scores))]
+        if len(scores) < self.config.epochs:
+            allowed.append(
+                len(scores)
+            )  # written by a process that was killed before its checkpoint
+        if best is None or best.get("best_epoch") not in allowed:
             raise RunDirError(
-                f"{self.run_dir.path / 'best.npz'} is missing or of another training; restore it, or use "
-                "--overwrite to start anew"
+                f"{path} is missing or not that of epoch {allowed[0]}; restore it, or use --overwrite to "
+                "start anew"
             )
+        self.logbook.check_owner(path, self.run_dir.load_beside(path))
         return best
 
     def _keep_if_best(self, row):
@@ -135,7 +142,7 @@ class EvaluationRun(EpochRun):
             ]
             arrays = self._arrays() | dict(zip(names, scored, strict=True))
             with distribution.chief_first(self.trainer.strategy):
-                self.run_dir.save_best(arrays)
+                self.run_dir.save_best(arrays, self.logbook.pages(row["epoch"], 0))
 
     def _judged(self, rows):
         """The row that is the result."""

@@ -60,7 +60,7 @@ class Follower(RunDir):
     def save_checkpoint(self, arrays, *, epoch, step=0, beside=()):
         pass
 
-    def save_best(self, arrays):
+    def save_best(self, arrays, beside=()):
         pass
 
     def prune_checkpoints(self, *, keep, oldest_needed):

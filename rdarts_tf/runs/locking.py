@@ -17,13 +17,13 @@ def lock(path):
     """Keeps other processes out of a directory, made where it is missing, for as long as this one lives.
 
     Returns:
-        whether this process had not done so already.
+        whether this process had not done so before.
     Raises:
         RunDirError: another process works in it.
         OSError: it cannot be made.
     """
     place, give_up = pathlib.Path(path).resolve(), time.monotonic() + _SECONDS
-    if place in _LOCKS:
+    if _is_held(place):
         return False
     while (found := _locked(place)) is None:
         if time.monotonic() > give_up:
@@ -56,8 +56,18 @@ def locked(path):
         for each in made:
             with contextlib.suppress(OSError):  # not empty
                 each.rmdir()
-        if mine:
-            os.close(_LOCKS.pop(path.resolve()))
+        if mine and (found := _LOCKS.pop(path.resolve(), None)) is not None:
+            os.close(found)
+
+
+def _is_held(path):
+    """Whether this process has locked what is there; a directory that was deleted meanwhile is another."""
+    if path not in _LOCKS:
+        return False
+    if path.exists() and os.path.samestat(os.fstat(_LOCKS[path]), path.stat()):
+        return True
+    os.close(_LOCKS.pop(path))
+    return False
 
 
 def _locked(path):

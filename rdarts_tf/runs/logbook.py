@@ -83,15 +83,15 @@ class Logbook:
         Raises:
             RunDirError: it is damaged, or of another configuration, or epochs are missing.
         """
-        with files.damage(path):
-            pages = files.load_beside(path)
-            owner = reading.parse_json(pages[_OWNER]) if _OWNER in pages else None
-            if owner is not None:
-                schemas.check(owner, schemas.OWNER)
-        if owner is not None:
-            self._check_owner(owner, path, position)
-        else:
+        pages = self.run_dir.load_beside(path)
+        owner = self.check_owner(path, pages)
+        if owner is None:
             pages = {name: self.run_dir.read_bytes(name) for name in (ROWS, ALPHAS, DECISIONS)}
+        elif (owner["epoch"], owner["step"]) != position:
+            raise RunDirError(
+                f"{path} is the checkpoint after epoch {owner['epoch']}, step {owner['step']}; give it "
+                "its name back, or use --overwrite to start anew"
+            )
         with files.damage(self.run_dir.path / ROWS if owner is None else path):
             self.rows, _ = parse_rows(pages[ROWS] or b"")
             self.alphas = parse_alphas(pages.get(ALPHAS))
@@ -102,17 +102,25 @@ class Logbook:
             self.run_dir.say(f"{self.run_dir.path / name} is written anew from {path.name}")
         self.write()
 
-    def _check_owner(self, owner, path, position):
-        if (owner["epoch"], owner["step"]) != position:
-            raise RunDirError(
-                f"{path} is the checkpoint after epoch {owner['epoch']}, step {owner['step']}; give it "
-                "its name back, or use --overwrite to start anew"
-            )
+    def check_owner(self, path, pages):
+        """What a file says of its owner; None: nothing, as earlier versions.
+
+        Args:
+            pages: {name: bytes} of what it holds beside its arrays.
+        Raises:
+            RunDirError: it is another training's.
+        """
+        if _OWNER not in pages:
+            return None
+        with files.damage(path):
+            owner = reading.parse_json(pages[_OWNER])
+            schemas.check(owner, schemas.OWNER)
         if owner["of"] != self.of:
             raise RunDirError(
                 f"{path} belongs to a training with other flags; delete it, or use --overwrite to start "
                 "anew"
             )
+        return owner
 
     def _check_complete(self, num_epochs):
         for name, there in ((ROWS, [self.rows]), (ALPHAS, self.alphas.values())):

@@ -47,13 +47,13 @@ class RunDir(ownership.Ownership):
         return locking.locked(self.path)
 
     def create(self):
-        """Makes the directory, keeps other processes out for as long as this one lives, and tidies up.
+        """Makes the directory, which or whose parent is locked, and deletes what a killed process left.
 
         Raises:
-            RunDirError: it cannot be made or written, or another process works in it.
+            RunDirError: it cannot be made or written.
         """
         try:
-            locking.lock(self.path)
+            self.path.mkdir(parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK):
                 raise PermissionError(None, "permission denied")
             for path in self.unfinished():
@@ -201,9 +201,9 @@ class RunDir(ownership.Ownership):
             path.parent.mkdir(exist_ok=True)
             files.save_npz(path, arrays, beside)
 
-    def save_best(self, arrays):
-        """Writes {name: array}, the state whose weights scored best."""
-        self._save(self.path / "best.npz", arrays)
+    def save_best(self, arrays, beside=()):
+        """Writes {name: array}, the state whose weights scored best; see `save_checkpoint`."""
+        self._save(self.path / "best.npz", arrays, beside)
 
     def load_best(self):
         """What `save_best` wrote; None if there is none.
@@ -213,6 +213,12 @@ class RunDir(ownership.Ownership):
         """
         path = self.path / "best.npz"
         return self.load(path) if os.path.lexists(path) else None
+
+    @staticmethod
+    def load_beside(path):
+        """{name: bytes} of the records that a checkpoint holds; raises RunDirError where it is damaged."""
+        with files.damage(path):
+            return files.load_beside(path)
 
     @staticmethod
     def load(path):

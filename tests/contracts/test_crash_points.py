@@ -3,7 +3,6 @@
 --all-crash-points takes all of them, some thousand; otherwise a sample.
 """
 
-import datetime
 import json
 import random
 import shutil

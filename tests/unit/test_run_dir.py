@@ -216,7 +216,7 @@ def test_xla_is_for_gpus_and_not_for_second_derivatives_of_max_pooling():
 
 
 def test_two_processes_do_not_share_a_run_directory(run, monkeypatch):
-    hold = "import sys; from rdarts_tf.runs.run_dir import RunDir; RunDir(sys.argv[1]).create(); "
+    hold = "import sys; from rdarts_tf.runs import locking; locking.lock(sys.argv[1]); "
     process = subprocess.Popen(
         [sys.executable, "-c", hold + "print(1, flush=True); input()", str(run.path / "other")],
         stdin=subprocess.PIPE,
@@ -229,8 +229,12 @@ def test_two_processes_do_not_share_a_run_directory(run, monkeypatch):
         with pytest.raises(
             RunDirError, match="another process works in .*/other; wait for its end"
         ):
-            other.create()
+            other.locked().__enter__()
     process.kill()
     process.communicate()
-    other.create()
-    other.create()  # this process may
+    with other.locked(), other.locked():  # this process may
+        other.write_text("notes", "mine")
+    assert not (run.path / "gone").exists()
+    with RunDir(run.path / "gone").locked():
+        assert (run.path / "gone").exists()
+    assert not (run.path / "gone").exists()
