@@ -144,7 +144,11 @@ class Run:
     def _winner(self):
         """The search that found the genotype."""
         selection = RunDir(self.path).read_json("selection.json")
-        return self.runs[selection["winner"]] if selection else self
+        if not selection:
+            return self
+        if (name := selection["winner"]) not in self.runs:
+            raise UserError(f"{self.path} has selected {name[:100]!r}, which is not in its runs")
+        return self.runs[name]
 
     def evaluate(self, *, seeds=None, **flags):
         """Trains the found cells from scratch, as python -m rdarts_tf.evaluate.

@@ -11,7 +11,8 @@ from rdarts_tf import registry
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.errors import UserError
-from rdarts_tf.runs import extension, given, lengths
+from rdarts_tf.runs import extension, given, lengths, schemas
+from rdarts_tf.runs.files import damage
 from rdarts_tf.runs.follower import open_run_dir
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.same_data import check_same_data
@@ -171,15 +172,21 @@ def _result(score, seed, last):
 
 def _summary(seed_dirs, name):
     """Mean and population standard deviation, as the paper gives them, of all seeds that are done."""
-    read = [seed_dir.read_json("result.json") for seed_dir in seed_dirs]
-    told = [{name: value for name, value in each.items() if name != "of"} for each in read]
-    results = sorted(told, key=lambda result: result["seed"])
+    results = sorted((_seed_result(each, name) for each in seed_dirs), key=lambda r: r["seed"])
     scores = [result[name] for result in results]
     return {
         f"{name}_mean": statistics.fmean(scores),
         f"{name}_std": statistics.pstdev(scores),
         "seeds": results,
     }
+
+
+def _seed_result(seed_dir, name):
+    """What a seed found; raises RunDirError where it has no score."""
+    result = seed_dir.read_json("result.json")
+    with damage(seed_dir.path / "result.json"):
+        schemas.check(result, {name: schemas.NUMBER, "*": schemas.ANY})
+    return {name: value for name, value in result.items() if name != "of"}
 
 
 def _report(run_dir, score):

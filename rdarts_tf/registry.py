@@ -19,6 +19,7 @@ from rdarts_tf.errors import UserError
 
 KINDS = ("spaces", "methods", "datasets", "tasks")
 _SPEC = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_LONGEST, _DEEPEST = 10_000, 50  # characters and brackets of what names a plugin
 _TRUSTED = set()  # names of modules outside of this package that may be imported
 _DISTRUSTED = set()  # folders from which nothing is
 
@@ -40,9 +41,9 @@ def parse(spec):
     Raises:
         UserError: `spec` has another form, an unclosed bracket or quote, or a key twice.
     """
-    match = _SPEC.fullmatch(spec)
-    if not match:
-        raise UserError(f"cannot read {spec!r}; write NAME or NAME(value, key=value)")
+    short = isinstance(spec, str) and len(spec) <= _LONGEST and spec.count("(") <= _DEEPEST
+    if not (match := _SPEC.fullmatch(spec) if short else None):
+        raise UserError(f"cannot read {str(spec)[:200]!r}; write NAME or NAME(value, key=value)")
     args, kwargs = [], {}
     for part in split(match.group(2) or "", spec):
         key, equals, value = part.partition("=")
@@ -174,5 +175,5 @@ def split(arguments, spec):
 def _value(text):
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, TypeError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return text.strip()

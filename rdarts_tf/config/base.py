@@ -6,6 +6,7 @@ Names follow the authors' command line where users know them, defaults follow th
 import dataclasses
 import hashlib
 import math
+import typing
 import zlib
 
 from rdarts_tf import registry
@@ -24,6 +25,10 @@ GROUPS = ("what", "data", "network", "training", "curvature", "devices", "run di
 
 
 REPLACE = "replace files that are there; without --out, those in a run directory always are"
+
+
+MOST = 2**31 - 1  # of all numbers
+MOST_SEED = 2**32 - 1
 
 
 class ConfigError(UserError):
@@ -99,7 +104,7 @@ class RunConfig:
 
     def check_values(self):
         """Raises UserError for a value on the wrong side of a bound or not finite; a task adds its own."""
-        check_finite(self)
+        check_fields(self)
         check_positive(self, "learning_rate", "grad_clip")
 
 
@@ -144,11 +149,30 @@ def check_positive(config, *names):
             raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")
 
 
-def check_finite(config):
-    """Raises ConfigError when a value is infinite or no number."""
-    for name, value in dataclasses.asdict(config).items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"--{name}={value} is no finite number")
+def check_fields(config):
+    """Raises ConfigError when a value has another type than its field, or is out of its bounds."""
+    for field in dataclasses.fields(config):
+        value, kinds = getattr(config, field.name), typing.get_args(field.type) or (field.type,)
+        if problem := _problem(value, kinds, field.metadata):
+            raise ConfigError(f"--{field.name}={str(value)[:60]} {problem}")
+
+
+def _problem(value, kinds, metadata):
+    """What is wrong with a value, or None."""
+    if isinstance(value, int) and float in kinds and not isinstance(value, bool):
+        kinds = (*kinds, int)
+    if type(value) not in kinds:
+        return f"is no {' or '.join(kind.__name__ for kind in kinds)}"
+    if value not in metadata.get("choices", (value,)):
+        return f"is none of {', '.join(metadata['choices'])}"
+    if isinstance(value, str) and not all(c.isprintable() or c.isspace() for c in value):
+        return "has characters that are none"
+    if not isinstance(value, int | float):
+        return None
+    low, high = metadata.get("low"), metadata.get("high", MOST)
+    if not (low is None or value >= low) or not value <= (MOST if high is None else high):
+        return f"must be from {'' if low is None else low} to {MOST if high is None else high}"
+    return None if math.isfinite(value) else "is no finite number"
 
 
 def fields_of(recorded):
@@ -181,7 +205,7 @@ def differences(config, recorded):
         recorded: the fields of another run as a dict.
     """
     return [
-        f"--{name}={to_text(value)} (the run has {to_text(recorded.get(name))})"
+        f"--{name}={to_text(value)[:200]} (the run has {to_text(recorded.get(name))[:200]})"
         for name, value in dataclasses.asdict(config).items()
         if name not in FREE and value != recorded.get(name)
     ]

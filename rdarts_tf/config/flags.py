@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import shlex
 import shutil
 import sys
@@ -10,7 +11,7 @@ import textwrap
 from absl import app, flags
 
 import rdarts_tf
-from rdarts_tf import registry
+from rdarts_tf import reading, registry
 from rdarts_tf.config import base
 from rdarts_tf.config.base import ConfigError
 from rdarts_tf.errors import UserError
@@ -19,6 +20,7 @@ from rdarts_tf.errors import UserError
 EARLY = ("space", "genotype", "run_dir")
 _PLUGIN = "module outside of rdarts_tf that a run's record may name, such as my_package.my_space"
 _TRUST = ("space", "dataset", "method", "plugin", "run_dir")  # flags that `_trust` reads
+_MOST_FLAGFILES, _LARGEST_FLAGFILE = 8, 2**20
 _HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull", "--version")
 
 
@@ -161,6 +163,7 @@ def _given(config_class, values):
 
 def _choose(choose, argv):
     """The configuration class that the early flags of a command line ask for."""
+    _check_flagfiles(argv)
     early = flags.FlagValues()
     for name in EARLY:
         flags.DEFINE_string(name, None, "", flag_values=early)
@@ -169,6 +172,26 @@ def _choose(choose, argv):
         early([arg for arg in argv if arg not in _HELP], known_only=True)
     _trust(early)
     return choose({name: early[name].value for name in EARLY})
+
+
+def _check_flagfiles(argv, within=()):
+    """Raises ConfigError where a flag file cannot be read, or includes itself."""
+    for arg, following in zip(argv, [*argv[1:], ""], strict=True):
+        if arg == "--":
+            return
+        name, equals, path = arg.lstrip("-").partition("=")
+        if not arg.startswith("-") or name != "flagfile":
+            continue
+        path = os.path.expanduser(path if equals else following)
+        if len(within) == _MOST_FLAGFILES or path in within:
+            raise ConfigError(
+                f"flag file {path} includes itself, or others too deep; leave that out"
+            )
+        try:
+            lines = reading.read_text(path, _LARGEST_FLAGFILE).splitlines()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read --flagfile={path}: {error}") from error
+        _check_flagfiles([line.strip() for line in lines], (*within, path))
 
 
 def _parsed(values, argv, config_class):

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.engine import distribution, summaries
+from rdarts_tf.engine import distribution, environment, summaries
+from rdarts_tf.errors import UserError
 from rdarts_tf.runs.files import RunDirError
 from rdarts_tf.runs.progress import Progress
 
@@ -138,7 +139,7 @@ class EpochRun:
             while step < num_steps:
                 start = time.monotonic()
                 last = min(step + size, num_steps)
-                block(tf.constant(step), tf.constant(last))
+                self._run_block(block, step, last)
                 seconds = max(time.monotonic() - start, 1e-3)
                 told = self.trainer.metrics() | self.speed(counted, seconds)
                 progress.advance(last - step, told)
@@ -151,6 +152,17 @@ class EpochRun:
                     self._interrupt(step if training_steps else self.num_steps)
         finally:
             progress.close()
+
+    def _run_block(self, block, first, last):
+        try:
+            block(tf.constant(first), tf.constant(last))
+        except tf.errors.OpError as error:
+            if not self.trainer.jit:
+                raise
+            told = str(error.message).strip().splitlines()[0][:200]
+            raise UserError(
+                f"XLA cannot compile this network: {told}; take --jit_compile=false"
+            ) from error
 
     def _agree(self, size):
         """(the chief's size of the next block, whether a signal came to any worker)."""
@@ -197,6 +209,12 @@ class EpochRun:
     def _save(self, step):
         pages = self.logbook.pages(self.epoch, step)
         self.run_dir.save_checkpoint(self._arrays(), epoch=self.epoch, step=step, beside=pages)
+
+    def _note_environment(self, epoch):
+        """See `environment.note`; --strategy and --jit_compile may change from start to start, too."""
+        trainer = self.trainer
+        more = {"replicas": trainer.strategy.num_replicas_in_sync, "jit": bool(trainer.jit)}
+        environment.note(self.run_dir, epoch, self.say, **more)
 
     def _take_up(self):
         """`_resume`, the chief first; all workers go on at the same place.

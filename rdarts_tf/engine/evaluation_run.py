@@ -7,7 +7,7 @@ import time
 import keras
 import tensorflow as tf
 
-from rdarts_tf.engine import distribution, environment, summaries
+from rdarts_tf.engine import distribution, summaries
 from rdarts_tf.engine.epochs import Diverged, EpochRun, told_speed
 from rdarts_tf.engine.evaluation_steps import Evaluation
 from rdarts_tf.engine.weight_steps import path
@@ -59,7 +59,7 @@ class EvaluationRun(EpochRun):
         Raises:
             Interrupted, Diverged.
         """
-        environment.note(self.run_dir, self.epoch + (self.first_step > 0), self.say)
+        self._note_environment(self.epoch + (self.first_step > 0))
         tags = self._tags("train", "step_seconds")
         self.board = summaries.of(self.run_dir, tags, resume_step=self.epoch)
         hparams = dataclasses.asdict(self.config) | {"seed": self.seed}

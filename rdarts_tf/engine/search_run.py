@@ -11,7 +11,6 @@ from rdarts_tf.config import base
 from rdarts_tf.engine import (
     curvature,
     distribution,
-    environment,
     problems,
     search_steps,
     summaries,
@@ -87,7 +86,7 @@ class SearchRun(EpochRun):
             extending=self.decisions.extend(before, begun),
             history=self.decisions.history,
         )
-        environment.note(self.run_dir, begun, self.say)
+        self._note_environment(begun)
         tags = self._tags("search", "skip_connections", "step_seconds")
         self.board = summaries.of(self.run_dir, tags, resume_step=self.epoch)
         self.board.hparams(dataclasses.asdict(self.config))
@@ -270,7 +269,7 @@ class SearchRun(EpochRun):
         if made["decision"] == "rollback":
             self.load(self.run_dir.load(self.run_dir.checkpoint(made["epoch"] + 1)))
             self._go_back(made["epoch"] + 1)
-            environment.note(self.run_dir, self.epoch, self.say)
+            self._note_environment(self.epoch)
         lambda_max = history[made["epoch"]].get(tracker.LAMBDA_MAX)
         self.board.decision(
             made["decision"], made["epoch"], text=made["text"], lambda_max=lambda_max

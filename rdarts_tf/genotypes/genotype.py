@@ -3,7 +3,9 @@
 import ast
 import dataclasses
 import json
+import re
 
+from rdarts_tf import reading
 from rdarts_tf.errors import UserError
 
 
@@ -14,6 +16,9 @@ class GenotypeError(UserError):
 # {cell type: (input states, pairs that enter node 0, pairs that enter each further node)}.
 _LAYOUTS = {"recurrent": (1, 1, 1), "upsample": (4, 4, 2)}
 _LAYOUT = (2, 2, 2)  # of all other cells
+_NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)  # names become file names and labels
+_MOST = 1000  # states, pairs
+_LONGEST = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +107,8 @@ def parse(text, space=None):
         GenotypeError: `text` is neither, has other fields, or a state is no integer or does not exist
             yet where it is used.
     """
+    if len(text) > _LONGEST:
+        raise GenotypeError(f"a genotype of {len(text):,} characters is none; {_LONGEST:,} at most")
     try:
         genotype = _from_json(text) if text.lstrip().startswith("{") else _from_call(text)
     except (
@@ -111,6 +118,8 @@ def parse(text, space=None):
         TypeError,
         AttributeError,
         ArithmeticError,
+        RecursionError,
+        MemoryError,
     ) as error:
         shown = text.strip()[:60]
         raise GenotypeError(f"cannot read a genotype from {shown!r}: {error}") from error
@@ -139,7 +148,7 @@ def _check_states(genotype, cell_type):
     if sum(sizes) != len(pairs) or min(sizes, default=0) < 1 or inputs < 1:
         raise GenotypeError(f"cell {cell_type!r}: {len(pairs)} pairs do not form nodes of {sizes}")
     for node, (name, state) in zip(genotype.targets(cell_type), pairs, strict=True):
-        if not isinstance(name, str) or not 0 <= state < inputs + node:
+        if not 0 <= state < inputs + node:
             raise GenotypeError(f"cell {cell_type!r}: ({name!r}, {state}) has no such state yet")
     if not concat or not all(0 <= state < inputs + len(sizes) for state in concat):
         raise GenotypeError(f"cell {cell_type!r}: concat {list(concat)} names a missing state")
@@ -150,7 +159,7 @@ def _concat_name(cell_type):
 
 
 def _from_json(text):
-    data = json.loads(text)
+    data = reading.parse_json(text)
     layouts = data.pop("layouts", {})
     _check_fields(data, ("cells", "concat"))
     _check_fields(data["concat"], data["cells"])
@@ -176,17 +185,27 @@ def _check_fields(found, expected):
 
 
 def _genotype(cells, concat):
-    cells = {t: tuple((name, _state(state)) for name, state in cells[t]) for t in cells}
+    cells = {
+        _name(t): tuple((_name(name), _state(state)) for name, state in cells[t]) for t in cells
+    }
     return Genotype(cells, {t: tuple(map(_state, concat[t])) for t in cells})
+
+
+def _name(value):
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError(f"{str(value)[:60]!r} is no name of a cell or primitive")
+    return value
 
 
 def _state(value):
     if type(value) is not int:  # int() would round 0.5 and take True for 1
-        raise ValueError(f"{value!r} is no state; states are integers")
+        raise ValueError(f"{str(value)[:60]!r} is no state; states are integers")
+    if abs(value) > _MOST:
+        raise ValueError(f"a state is {str(value)[:60]}; there are {_MOST} at most")
     return value
 
 
 def _literal(node):
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
-        return range(*(ast.literal_eval(argument) for argument in node.args))
+        return range(*(_state(ast.literal_eval(argument)) for argument in node.args))
     return ast.literal_eval(node)

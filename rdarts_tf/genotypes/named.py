@@ -1,7 +1,6 @@
 """Published cells by name, and reading a genotype from whatever a user gives. No TensorFlow."""
 
-import pathlib
-
+from rdarts_tf import reading
 from rdarts_tf.genotypes import genotype
 
 # As the authors of DARTS (Liu et al. 2019) give them, NASNet-A (Zoph et al. 2018) and AmoebaNet-A
@@ -50,9 +49,10 @@ def read(spec, space=None):
     if "(" in spec or "{" in spec:
         return genotype.parse(spec, space)
     try:
-        return genotype.parse(pathlib.Path(spec).read_text(), space)
-    except (OSError, UnicodeDecodeError) as error:
+        text = reading.read_text(spec)
+    except (OSError, ValueError) as error:
         raise genotype.GenotypeError(
-            f"no genotype {spec!r}: neither a file, nor the text Genotype(...), nor one of "
-            + ", ".join(TEXTS)
+            f"no genotype {spec[:200]!r}: neither a file ({error}), nor the text Genotype(...), nor one "
+            f"of {', '.join(TEXTS)}"
         ) from error
+    return genotype.parse(text, space)

@@ -13,6 +13,9 @@ REGULARIZERS = {
 }
 
 
+_MOST = 100  # rollbacks
+
+
 class Method(base.Method):
     """DARTS with adaptive regularisation of the inner problem.
 
@@ -77,6 +80,11 @@ class Method(base.Method):
             if not strengths[-1] < following <= self.maximum * (1 + 1e-6):
                 return strengths
             strengths.append(following)
+            if len(strengths) > _MOST:
+                raise UserError(
+                    f"darts_ada with increase={self.increase} takes more than {_MOST} steps to "
+                    f"maximum={self.maximum}; take a larger increase"
+                )
 
     def in_force(self, config, epoch, *, num_rollbacks=0):
         """`config` as after so many rollbacks, at most as many as are possible."""

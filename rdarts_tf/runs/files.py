@@ -84,7 +84,8 @@ def damage(path, remedy="use --overwrite to start anew"):
         raise
     except Exception as error:  # numpy's and the archive's readers raise all there is
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunDirError(f"{path} is damaged or cannot be read: {told}; {remedy}") from error
+        told = f"it has no {told}" if isinstance(error, KeyError) else told
+        raise RunDirError(f"{path} is damaged: {told[:300]}; {remedy}") from error
 
 
 def write(path, write):

@@ -116,7 +116,7 @@ class RunDir(ownership.Ownership):
             if content is None:
                 return None
             value = reading.parse_json(content)
-            schemas.check_file(name, value)
+            schemas.check_file(self.path / name, value)
             return value
 
     def read_bytes(self, name):

@@ -20,7 +20,8 @@ _TYPES = {
 }
 
 _LENGTHS = [{"epochs": WHOLE, "until": WHOLE}]
-_SCORED = {"genotype": TEXT, "score": NUMBER}
+_HISTORY = {False: _LENGTHS, True: {"*": _LENGTHS}}  # of a search; of an evaluation by seed
+_SCORED = {"genotype": TEXT, "score?": NUMBER}
 _SEED = {"seed": WHOLE, "epochs?": WHOLE, "of?": TEXT, "*": NUMBER}
 OWNER = {"of": TEXT, "epoch": WHOLE, "step": WHOLE}
 ROW = {"epoch": WHOLE, "genotype?": TEXT, "*?": NUMBER}
@@ -61,7 +62,7 @@ SCHEMAS = {
         "epoch": WHOLE,
         "weights": TEXT,
         "scored": [_SCORED],
-        "top": [_SCORED | {"*": NUMBER}],
+        "top": [_SCORED | {"*?": NUMBER}],
     },
     "result.json": {
         "split": NAME,
@@ -117,28 +118,20 @@ def _check_fields(value, schema, where):
             check(each, schema["*?"], name)
 
 
-def check_file(name, value):
-    """Raises ValueError unless the content of a run's JSON file is what such files hold.
-
-    Args:
-        name: of the file, relative to the run directory.
-    """
-    name = name.rpartition("/")[2]
+def check_file(path, value):
+    """Raises ValueError unless the content of a run's JSON file is what such files hold."""
+    name = path.name
     if re.fullmatch(r"epoch_\d+\.json", name):
         name = "epoch.json"
-    elif name == "result.json" and isinstance(value, dict) and "seeds" not in value:
+    elif name == "result.json" and re.fullmatch(r"seed_\d+", path.parent.name):
         name = "seed.json"
-    if name in ("genotype.json", "genotype_last_epoch.json"):
-        return
     check(value, SCHEMAS[name])
     if name == "config.json":
-        _check_history(value.get("history") or [])
-
-
-def _check_history(history):
-    """Of a search a list, of an evaluation one for each seed."""
-    for each in history.values() if isinstance(history, dict) else [history]:
-        check(each, _LENGTHS, "history")
+        of_seeds = "genotype" in value
+        check(value.get("history", {} if of_seeds else []), _HISTORY[of_seeds], "history")
+    if name == "result.json":
+        numbers = {key: n for key, n in value.items() if key.endswith(("_mean", "_std"))}
+        check(numbers, {"*": NUMBER})
 
 
 def check_row(row, epoch):

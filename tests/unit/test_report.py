@@ -209,7 +209,7 @@ def test_the_longest_test_on_the_own_data_counts(tmp_path):
 DAMAGE = {
     "config.json": ('{"space": "s1", "method": "darts"}', "no 'dataset'"),
     "metrics.jsonl": ('{"epoch": 1}\n', "line 1 is of epoch 1"),
-    "alphas.npz": ("no archive", "or cannot be read"),
+    "alphas.npz": ("no archive", "not a zip file"),
     "decisions.json": ('[{"decision": "stop"}]', "no 'epoch'"),
     "genotype.json": ('{"cells": {}}', "cannot read a genotype"),
     "evaluate/test/result.json": ('{"split": "test"}', "no 'dataset'"),
