@@ -60,7 +60,7 @@ def check_method(method):
     """Raises UserError unless the argument `method` of a method is a text."""
     if not isinstance(method, str):
         raise UserError(
-            f"method argument method={str(method)[:60]!r} must name a method, such as darts"
+            f"method argument method={repr(method)[:60]} must name a method, such as darts"
         )
 
 

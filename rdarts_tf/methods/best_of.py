@@ -24,7 +24,7 @@ class Method(base.Method):
         base.check_method(method)
         if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= _MOST:
             raise UserError(
-                f"method argument seeds={str(seeds)[:60]!r} must be a whole number from 1 to {_MOST}"
+                f"method argument seeds={repr(seeds)[:60]} must be a whole number from 1 to {_MOST}"
             )
         self.method, self.seeds = method, seeds
 

@@ -39,7 +39,7 @@ class Method(base.Method):
         ):
             if type(value) is not int or not low <= value <= _MOST:
                 raise UserError(
-                    f"method argument {name}={str(value)[:60]!r} must be a whole number of at least "
+                    f"method argument {name}={repr(value)[:60]} must be a whole number of at least "
                     f"{low}, {_MOST:,} at most"
                 )
         if top > n_samples:

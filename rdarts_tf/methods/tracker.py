@@ -196,7 +196,7 @@ def check_number(name, value, allows, wanted):
         wanted: in words what it must be.
     """
     if not is_number(value) or not allows(value):
-        raise UserError(f"method argument {name}={str(value)[:60]!r} must be {wanted}")
+        raise UserError(f"method argument {name}={repr(value)[:60]} must be {wanted}")
 
 
 def is_number(value):

@@ -16,7 +16,7 @@ from tests import scripted_steps
 from tests.killed_disk import Disk, Killed
 from tests.scripted_steps import ADA, TOY
 
-SAMPLE = 5
+SAMPLE = 3
 TIMINGS = ("search/step_seconds", "train/step_seconds", "curvature/seconds")
 SEARCH = ("search", *TOY, "--run_dir=RUN")
 EVALUATE = ("evaluate", "--run_dir=RUN", "--plugin=tests.toy_task", "--dataset=tests.toy_task")

@@ -22,7 +22,7 @@ from tests import damaged_files, scripted_steps
 from tests.scripted_steps import ADA, TOY
 from tests.toy_task import options
 
-NUMBER = 600
+NUMBER = 400
 RECORDS = ("metrics.jsonl", "alphas.npz", "decisions.json", "environment.json")
 
 
