@@ -26,7 +26,8 @@ from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.config.evaluate import folder_name
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import rule
-from rdarts_tf.runs import lengths, placing, same_data
+from rdarts_tf.runs import lengths, placing, same_data, schemas
+from rdarts_tf.runs.files import damage
 from rdarts_tf.runs.placing import write_files
 from rdarts_tf.runs.run_dir import RunDir
 
@@ -89,7 +90,7 @@ def regrets(config, paths):
     from rdarts_tf.analysis import regret
     from rdarts_tf.drawing import plots
 
-    settings = [_recorded(path) for path in paths]
+    settings = [_searched(path) for path in paths]
     table = _regret_table(config, settings)
     labels = regret.labels([_without_free(each) for each in settings])
     _check_seeds(paths, labels, settings)
@@ -262,6 +263,16 @@ def _recorded(path):
     recorded = RunDir(path).read_json("config.json")
     if recorded is None:
         raise UserError(f"{path} is no run directory: it holds no config.json")
+    if not {"space", "method"} <= set(recorded):
+        raise UserError(f"{path} is no run directory of a search")
+    return recorded
+
+
+def _searched(path):
+    """`_recorded`, complete."""
+    recorded = _recorded(path)
+    with damage(pathlib.Path(path) / "config.json"):
+        schemas.check(recorded, schemas.SEARCH)
     return recorded
 
 

@@ -93,6 +93,7 @@ def readers(folder):
         "report": lambda: report(path),
         "report of a selection": lambda: report(l2.path),
         "trajectory": lambda: analyze._trajectories(AnalyzeConfig(), path),
+        "regret": lambda: analyze._without_free(analyze._searched(path)),
         "evaluate": retrain,
         "export": serve,
         "given": lambda: given.options({"space": None, "genotype": None, "run_dir": str(path)}),
