@@ -68,10 +68,10 @@ def finish(command, folder):
 
 
 def kill(command, folder, seconds):
-    """Kills a command with its children after so long; whether it was still there."""
+    """Kills a command with its children after so long; 1 if it was still there, else 0."""
     process = start(command, folder)
     time.sleep(seconds)
-    alive = process.poll() is None
+    alive = int(process.poll() is None)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     return alive

@@ -90,7 +90,9 @@ def contents(folder):
 
 def _content(path, folder):
     if path.suffix == ".npz":
-        return {name: (a.dtype, a.tolist()) for name, a in load_npz(path).items()}
+        arrays = load_npz(path)
+        arrays.pop("seconds", None)  # of a Hessian
+        return {name: (str(a.dtype), a.tolist()) for name, a in arrays.items()}
     if path.suffix == ".jsonl":
         rows = map(json.loads, path.read_text().splitlines())
         return [{k: v for k, v in row.items() if k not in TIMINGS} for row in rows]
