@@ -30,6 +30,7 @@ setup(
         "importlib_resources>=7.1,<8",
         "matplotlib>=3.11,<4",
         "numpy>=2.4,<3",
+        "pillow>=13.0,<14",
         "scikit-learn>=1.9,<2",
         "scipy>=1.17,<2",
         "tqdm>=4.70,<5",

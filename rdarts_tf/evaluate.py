@@ -59,21 +59,22 @@ def _evaluate(config, run_dir, *, searched, overwrite):
 
 
 def _train(config, run_dir, *, searched, overwrite):
-    from rdarts_tf.engine import distribution, epochs, evaluation_run
+    from rdarts_tf.engine import distribution, epochs, evaluation_run, problems
 
     strategy = distribution.make_strategy(config.strategy)
     distribution.check_same(strategy, base.SAME_FLAGS, digest=base.digest(config))
     task = registry.load_task(config.TASK, "task")
     data = config.load_dataset(run_dir.path)
+    problems.tell(data, run_dir.say)
     _check_data(config, data, None if overwrite else run_dir, searched)
-    problems = {seed: task.Evaluation(config, data, seed=seed) for seed in config.seed_list()}
-    some = next(iter(problems.values()))
+    by_seed = {seed: task.Evaluation(config, data, seed=seed) for seed in config.seed_list()}
+    some = next(iter(by_seed.values()))
     facts = _facts(config, data, some, say=run_dir.say)
     with distribution.chief_first(strategy):
         if overwrite:
             run_dir.clear("evaluation")  # all seeds, also those not asked for: they had other flags
     history = _history(config, run_dir)
-    for seed, problem in problems.items():
+    for seed, problem in by_seed.items():
         seed_dir = run_dir.folder(f"seed_{seed}")
         seed_dir.create()
         missing = not _is_done(seed_dir, config, history)

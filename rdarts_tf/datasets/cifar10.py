@@ -10,5 +10,5 @@ STD = (0.24703233, 0.24348505, 0.26158768)
 
 def load(*, data_dir=None):
     """Loads CIFAR-10 through TensorFlow Datasets; see `tfds.read`. Returns data.Dataset."""
-    train, test, class_names = tfds.read("cifar10", data_dir=data_dir)
-    return data.Dataset("cifar10", train, test, class_names, MEAN, STD)
+    found = tfds.read("cifar10", data_dir=data_dir)
+    return data.Dataset("cifar10", found.train, found.test, found.class_names, MEAN, STD)

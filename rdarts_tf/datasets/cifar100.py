@@ -10,5 +10,5 @@ STD = (0.2673, 0.2564, 0.2762)
 
 def load(*, data_dir=None):
     """Loads CIFAR-100 through TensorFlow Datasets; see `tfds.read`. Returns data.Dataset."""
-    train, test, class_names = tfds.read("cifar100", data_dir=data_dir)
-    return data.Dataset("cifar100", train, test, class_names, MEAN, STD)
+    found = tfds.read("cifar100", data_dir=data_dir)
+    return data.Dataset("cifar100", found.train, found.test, found.class_names, MEAN, STD)

@@ -13,5 +13,5 @@ STD = (0.1980, 0.2010, 0.1970)
 
 def load(*, data_dir=None):
     """Loads SVHN through TensorFlow Datasets; see `tfds.read`. Returns data.Dataset."""
-    train, test, class_names = tfds.read("svhn_cropped", data_dir=data_dir)
-    return data.Dataset("svhn", train, test, class_names, MEAN, STD)
+    found = tfds.read("svhn_cropped", data_dir=data_dir)
+    return data.Dataset("svhn", found.train, found.test, found.class_names, MEAN, STD)

@@ -1,9 +1,12 @@
 """Any TensorFlow Datasets image classification set: `tfds(mnist)`, `tfds(tf_flowers, size=32)`."""
 
+import dataclasses
 import difflib
+import hashlib
 import http.client
 import pathlib
 import threading
+import typing
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -12,51 +15,103 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from rdarts_tf.tasks.image_classification import augment, data
+from rdarts_tf.tasks.image_classification import data, pictures
 
 _READ_BATCH = 1024
 _TIMEOUT_SECONDS = 8
+_TEST_SPLITS = ("test", "validation", "val", "valid")
 
 
-def load(name, *, data_dir=None, size=None, crop_padding=4, flip=True):
+class Read(typing.NamedTuple):
+    """What `read` returns: two data.Splits, strings, and a sentence for the user."""
+
+    train: data.Split
+    test: data.Split
+    class_names: tuple
+    note: str
+
+
+def load(
+    name,
+    *,
+    data_dir=None,
+    split="train",
+    test_split=None,
+    test_portion=0.2,
+    size=None,
+    fit="squash",
+    channels=None,
+    background=None,
+    crop_padding=4,
+    flip=True,
+):
     """Loads a data set with features `image` and `label`, statistics measured on its training split.
 
     Args:
         name: as TFDS knows it, such as "mnist".
         data_dir: where TFDS keeps prepared data; None is its own default.
-        size: resize every image to [size, size].
+        split: training images, in the syntax of TFDS.
+        test_split: test images likewise; None: "test" or "validation", else a share of `split`.
+        test_portion: that share of each class, see `data.set_aside`.
+        size, fit, channels, background: see `pictures.Form`.
         crop_padding, flip: as in `data.Dataset`; flip=False for what has a handedness.
     Returns:
         data.Dataset.
     Raises:
         data.DatasetError: not to be had, or of another kind.
+
+    Example:
+        >>> loaded = load("tf_flowers", size=16, split="train[:90%]", test_split="train[90%:]")
+        >>> loaded.image_shape
+        (16, 16, 3)
     """
-    train, test, class_names = read(name, data_dir=data_dir, size=size)
-    mean, std = data.channel_statistics(train.images)
+    form = pictures.Form(size, fit, channels, background)
+    options = {"split": split, "test_split": test_split, "test_portion": test_portion}
+    found = read(name, data_dir=data_dir, form=form, **options)
+    mean, std = data.channel_statistics(found.train.images)
     return data.Dataset(
-        f"tfds({name})", train, test, class_names, mean, std, crop_padding=crop_padding, flip=flip
+        f"tfds({name})",
+        found.train,
+        found.test,
+        found.class_names,
+        mean,
+        std,
+        crop_padding=crop_padding,
+        flip=flip,
+        notes=(found.note,),
     )
 
 
-def read(name, *, data_dir=None, size=None):
-    """Reads the splits "train" and "test" ("validation" if there is no "test") in stored order.
+def read(name, *, data_dir=None, form=None, split="train", test_split=None, test_portion=0.2):
+    """Reads training and test images in stored order.
 
+    Args:
+        form: pictures.Form; the others are as in `load`.
     Returns:
-        (train, test, class_names): two data.Splits and a tuple of strings.
+        Read.
     Raises:
         data.DatasetError: as `load`.
     Differs from: the authors use the order of the original archive; TFDS stores a fixed random
     order.
     """
-    data.check_size(size)
-    name = str(name)
+    name, form = str(name), form or pictures.Form()
+    data.check_portion(test_portion)
     builder = _builder(name, data_dir)
-    _check_features(builder, name, size)
+    _check_features(builder, name, form)
     _prepare(builder, name)
-    splits = [
-        _read_split(name, split, data_dir=data_dir, size=size) for split in _splits(builder, name)
-    ]
-    return *splits, tuple(builder.info.features["label"].names)
+    test_split = _test_split(builder, name, split, test_split)
+    form = _with_channels(builder, form, [split, *filter(None, [test_split])])
+    train, digests = _read_split(builder, split, form, digests=test_split is None)
+    if test_split is None:
+        aside = data.set_aside(digests, train.labels, test_portion)
+        test = data.Split(train.images[aside], train.labels[aside])
+        train = data.Split(train.images[~aside], train.labels[~aside])
+    else:
+        test, _ = _read_split(builder, test_split, form)
+    note = f"tfds({name}): {len(train)} training images of {split}, {len(test)} test images " + (
+        f"of {test_split}" if test_split else "set aside from them"
+    )
+    return Read(train, test, tuple(builder.info.features["label"].names), note)
 
 
 def _builder(name, data_dir):
@@ -73,7 +128,7 @@ def _builder(name, data_dir):
         ) from error
 
 
-def _check_features(builder, name, size):
+def _check_features(builder, name, form):
     features = builder.info.features
     named = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
     image, label = named.get("image"), named.get("label")
@@ -83,7 +138,7 @@ def _check_features(builder, name, size):
             f"tfds({name}) has the features {', '.join(sorted(named)) or features}; image "
             "classification needs a uint8 Image called 'image' and a ClassLabel called 'label'"
         )
-    if size is None and None in image.shape[:2]:
+    if form.size is None and None in image.shape[:2]:
         raise data.DatasetError(
             f"the images of tfds({name}) differ in size; resize them with tfds({name}, size=32)"
         )
@@ -147,29 +202,89 @@ def _answers(url):
         return False
 
 
-def _splits(builder, name):
-    splits = list(builder.info.splits)
-    test = next((split for split in ("test", "validation") if split in splits), None)
-    if "train" not in splits or test is None:
+def _test_split(builder, name, split, test_split):
+    """The split that is scored; None: there is no other than those that are trained on."""
+    known = list(builder.info.splits)
+    if split == "train" and "train" not in known:
         raise data.DatasetError(
-            f"tfds({name}) has the splits {', '.join(splits)}; needed are 'train' and 'test' or "
-            "'validation', so export it to folders and use image_folder(PATH)"
+            f"tfds({name}) has the splits {', '.join(known)}, no train; name one, "
+            f"tfds({name}, split='{known[0]}')"
         )
-    return "train", test
+    train = _ranges(builder, name, split)
+    if test_split is None:
+        free = (
+            s for s in _TEST_SPLITS if s in known and not _overlap(train, _ranges(builder, name, s))
+        )
+        return next(free, None)
+    if _overlap(train, _ranges(builder, name, test_split)):
+        raise data.DatasetError(
+            f"split='{split}' and test_split='{test_split}' of tfds({name}) have images in common; name "
+            "splits that have none, such as 'train[:80%]' and 'train[80%:]'"
+        )
+    return test_split
 
 
-def _read_split(name, split, *, data_dir, size):
-    stream = tfds.load(name, split=split, data_dir=data_dir, shuffle_files=False, download=False)
+def _ranges(builder, name, split):
+    """[(file, first example, last + 1)] of a split in the syntax of TFDS."""
+    try:
+        instructions = builder.info.splits[split].file_instructions
+    except (ValueError, AssertionError, KeyError) as error:
+        raise data.DatasetError(
+            f"tfds({name}) has no split {split!r}; there are {', '.join(builder.info.splits)}, and parts "
+            "of them such as 'train[:80%]'"
+        ) from error
+    ends = [i.examples_in_shard if i.take < 0 else i.skip + i.take for i in instructions]
+    return [(i.filename, i.skip, end) for i, end in zip(instructions, ends, strict=True)]
+
+
+def _overlap(one, other):
+    return any(
+        file == of and first < end and begin < last
+        for file, first, last in one
+        for of, begin, end in other
+    )
+
+
+def _with_channels(builder, form, splits):
+    """The Form with its channels; images of varying channels are colour if any is."""
+    channels = form.channels or builder.info.features["image"].shape[-1]
+    for split in splits if channels is None else ():
+        counts = _stream(builder, split).map(lambda example: tf.shape(example["image"])[-1])
+        channels = 3 if any(count > 2 for count in counts.as_numpy_iterator()) else channels
+    return dataclasses.replace(form, channels=channels or 1)
+
+
+def _stream(builder, split):
+    return builder.as_dataset(split=split, shuffle_files=False)
+
+
+def _read_split(builder, split, form, *, digests=False):
+    """(data.Split, digests of the stored images or [])."""
+    shape = builder.info.features["image"].shape
+    changes = form.size is not None or shape[-1] != form.channels
+    height, width = pictures.sides(form.size) if form.size else shape[:2]
 
     def select(example):
-        image = example["image"] if size is None else augment.resize(example["image"], size)
-        return image, example["label"]
+        image, digest = example["image"], tf.constant(b"")
+        if digests:
+            digest = tf.numpy_function(_digest, [image], tf.string)
+        if changes:
+            image = tf.numpy_function(
+                lambda pixels: pictures.formed(pixels, form), [image], tf.uint8
+            )
+            image.set_shape([height, width, form.channels])
+        return image, example["label"], digest
 
-    stream = stream.map(select, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    stream = _stream(builder, split).map(
+        select, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
     batches = list(tfds.as_numpy(stream.batch(_READ_BATCH)))
-    images = np.concatenate([images for images, _ in batches])
-    labels = np.concatenate([labels for _, labels in batches]).astype(np.int32)
-    return data.Split(images, labels)
+    images, labels, found = map(np.concatenate, zip(*batches, strict=True))
+    return data.Split(images, labels.astype(np.int32)), found if digests else []
+
+
+def _digest(pixels):
+    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).digest()
 
 
 def _first_line(error):

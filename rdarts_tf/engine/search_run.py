@@ -45,6 +45,7 @@ class SearchRun(EpochRun):
         strategy = distribution.make_strategy(config.strategy)
         distribution.check_same(strategy, base.SAME_FLAGS, digest=base.digest(config))
         self.data = config.load_dataset(run_dir.path)
+        problems.tell(self.data, say)
         self.problem = problems.of_search(config, self.data)
         self.num_steps = self.problem.num_steps
         self._check_steps()

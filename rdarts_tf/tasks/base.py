@@ -11,7 +11,8 @@ A task is a folder `tasks/<name>` (or a package of the user's), whose spaces nam
 
 The data are what the `load` of a data set of the task returns; they have a `name` and a `record()`, a
 dict ready for JSON that dataset.json keeps. By its "digest" of the content a run knows them again; what
-differs is told by its "num_examples" {what: number} and "class_names". All three may be missing.
+differs is told by its "num_examples" {what: number} and "class_names". All three may be missing, as
+may `notes`, sentences for the user.
 """
 
 import dataclasses
