@@ -24,9 +24,13 @@ def main(config, *, run_dir, overwrite, extend):
     root = searched or RunDir(evaluate_config.default_run_dir(config))
     run_dir = open_run_dir(resolved, root.path / "evaluate" / resolved.name)
     run_dir.check_ours("evaluation", overwrite=overwrite)
+    by_default = config.batch_size is None
+    known = run_dir.read_json("dataset.json") if by_default and not overwrite else None
+    resolved = resolved.fitted(known) if known and "num_examples" in known else resolved
     if not overwrite:
         _check_same(resolved, run_dir, extend=extend)
-    return _evaluate(resolved, run_dir, searched=searched, overwrite=overwrite)
+    options = {"searched": searched, "overwrite": overwrite, "by_default": by_default}
+    return _evaluate(resolved, run_dir, **options)
 
 
 def _check_same(config, run_dir, *, extend):
@@ -40,7 +44,7 @@ def _check_same(config, run_dir, *, extend):
             raise UserError(f"{seed_dir.path} cannot go on: {obstacle}; {remedy}")
 
 
-def _evaluate(config, run_dir, *, searched, overwrite):
+def _evaluate(config, run_dir, **options):
     """Trains with each seed that has no result yet, then writes what all seeds together give."""
     # Not earlier: TensorFlow takes seconds to load.
     from rdarts_tf.engine import distribution, epochs
@@ -48,7 +52,7 @@ def _evaluate(config, run_dir, *, searched, overwrite):
     distribution.configure_runtime()
     try:
         with distribution.losses_told(config.strategy):
-            _train(config, run_dir, searched=searched, overwrite=overwrite)
+            _train(config, run_dir, **options)
     except epochs.Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
@@ -58,7 +62,7 @@ def _evaluate(config, run_dir, *, searched, overwrite):
     return 0
 
 
-def _train(config, run_dir, *, searched, overwrite):
+def _train(config, run_dir, *, searched, overwrite, by_default):
     from rdarts_tf.engine import distribution, epochs, evaluation_run, problems
 
     strategy = distribution.make_strategy(config.strategy)
@@ -67,6 +71,7 @@ def _train(config, run_dir, *, searched, overwrite):
     data = config.load_dataset(run_dir.path)
     problems.tell(data, run_dir.say)
     _check_data(config, data, None if overwrite else run_dir, searched)
+    config = _fitted(config, data, run_dir.say) if by_default else config
     by_seed = {seed: task.Evaluation(config, data, seed=seed) for seed in config.seed_list()}
     some = next(iter(by_seed.values()))
     facts = _facts(config, data, some, say=run_dir.say)
@@ -98,6 +103,16 @@ def _train(config, run_dir, *, searched, overwrite):
             done = [each for each in run_dir.seeds().values() if _is_done(each, config, history)]
             run_dir.write_json("result.json", facts | _summary(done, some.SCORE.name))
             _report(run_dir, some.SCORE)
+
+
+def _fitted(config, data, say):
+    """The configuration whose default of --batch_size fits the data; told."""
+    fitted = config.fitted(data.record())
+    if fitted.batch_size != config.batch_size:
+        say(
+            f"--batch_size={fitted.batch_size}, all training examples, instead of {config.batch_size}"
+        )
+    return fitted
 
 
 def _history(config, run_dir):

@@ -1,10 +1,11 @@
-"""Exports the retrained network, a cell, or drawings.
+"""Exports the retrained network, a cell, or drawings and texts of the cells.
 
 python -m rdarts_tf.export --run_dir=runs/s1_digits_darts_s2 --format=tflite
 python -m rdarts_tf.export --genotype=DARTS_V2 --format=png --out=cells
 """
 
 import dataclasses
+import json
 import pathlib
 
 from absl import logging
@@ -22,6 +23,11 @@ from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.same_data import check_same_data
 
 _DRAWINGS = ("png", "svg", "dot")
+_TEXTS = {
+    "text": ("genotype.txt", str),
+    "json": ("genotype_darts.json", lambda genotype: json.dumps(genotype.to_plain())),
+    "nni": ("genotype_nni.json", lambda genotype: json.dumps(genotype.to_nni(), indent=1)),
+}
 _SUFFIX = {"savedmodel": "_savedmodel", "tflite": ".tflite", "onnx": ".onnx", "keras": ".keras"}
 _NUM_SAMPLES = 64
 
@@ -31,7 +37,7 @@ def main(config, *, run_dir, overwrite):
     run_dir = RunDir(run_dir) if run_dir else None
     _check(config, run_dir)
     try:
-        if config.format in _DRAWINGS:
+        if config.format in _DRAWINGS or config.format in _TEXTS:
             _draw(config, run_dir, overwrite=overwrite)
         elif config.what == "cell":
             _export_cell(config, run_dir, overwrite=overwrite)
@@ -43,9 +49,11 @@ def main(config, *, run_dir, overwrite):
 
 
 def _check(config, run_dir):
-    drawing = config.format in _DRAWINGS
+    drawing = config.format in _DRAWINGS or config.format in _TEXTS
     if run_dir is None and not (config.genotype and (drawing or config.what == "cell")):
-        raise UserError("give --run_dir of a run, or --genotype with --what=cell or a drawing")
+        raise UserError(
+            "give --run_dir of a run, or --genotype with --what=cell, a drawing or a text"
+        )
     if config.genotype and config.what == "network" and not drawing:
         raise UserError(
             "--genotype has no trained weights; retrain it with python -m rdarts_tf.evaluate, or "
@@ -83,10 +91,22 @@ def _target(config, run_dir, name, *, overwrite):
 
 
 def _draw(config, run_dir, *, overwrite):
-    """Every cell as a file of its own, in the folder --out."""
+    """Every cell as a file of its own, or all as a text, in the folder --out."""
+    genotype = _genotype(config, run_dir)
+    if config.format in _TEXTS:
+        name, write = _TEXTS[config.format]
+        files = {name: f"{write(genotype)}\n".encode()}
+    else:
+        files = _drawings(config, genotype)
+    ours = run_dir is not None and not config.out
+    folder = config.out or _default_out(run_dir)
+    write_files(folder, files, replace=ours or overwrite)
+
+
+def _drawings(config, genotype):
+    """{file name: bytes} of a picture of each cell."""
     from rdarts_tf.drawing import cell_plot, dot, plots
 
-    genotype = _genotype(config, run_dir)
     files = {}
     for cell_type in genotype.cells:
         title = f"{cell_type} cell"
@@ -96,9 +116,7 @@ def _draw(config, run_dir, *, overwrite):
             figure = cell_plot.draw_cell(genotype, cell_type, title=title)
             content = plots.to_png(figure) if config.format == "png" else plots.to_svg(figure)
         files[f"{cell_type}_cell.{config.format}"] = content
-    ours = run_dir is not None and not config.out
-    folder = config.out or _default_out(run_dir)
-    write_files(folder, files, replace=ours or overwrite)
+    return files
 
 
 def _export_cell(config, run_dir, *, overwrite):

@@ -18,7 +18,10 @@ class EvaluateConfig(base.RunConfig):
     RUN_DIR = "the run whose cells are trained; with --genotype: default runs/<genotype>_<dataset>"
 
     genotype: str | None = option(
-        "what", None, "instead of the run's: the text Genotype(...), a file, or a published name"
+        "what",
+        None,
+        "instead of the run's: the text Genotype(...), FILE or FILE:NAME of any dialect, or a "
+        "published name",
     )
     space: str | None = option(
         "what", None, "whose cells --genotype has; default: that of the run, or as the cells tell"
@@ -72,6 +75,14 @@ class EvaluateConfig(base.RunConfig):
             searched: fields of the run's config.json; {} if there is none.
         """
         return {}
+
+    def fitted(self, record):
+        """The configuration whose defaults fit the data.
+
+        Args:
+            record: what the data record of themselves.
+        """
+        return self
 
     def check_values(self):
         super().check_values()

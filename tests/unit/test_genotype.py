@@ -182,7 +182,7 @@ def test_other_text_is_refused_and_not_evaluated(text, tmp_path, monkeypatch):
         ("[]", "[2]", "needs 2 pairs a node"),
         ("[('a', 0), ('a', 1)]", "[3]", "names a missing state"),
         ("[('a', 0), ('a', 1)]", "[]", "names a missing state"),
-        ("[(1, 0), ('a', 1)]", "[2]", "has no such state"),
+        ("[(1, 0), ('a', 1)]", "[2]", "is no pair of a primitive and a state"),
     ],
 )
 def test_states_out_of_range_are_refused(pairs, concat, message):

@@ -65,6 +65,7 @@ class DerivedNetwork(keras.Model):
                     channels,
                     reduction=reduction,
                     previous_reduction=halved,
+                    sizes=self.genotype.layout(cell_type)[1],
                     name=f"cell{index}",
                     **common,
                 )

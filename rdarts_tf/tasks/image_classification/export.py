@@ -50,6 +50,7 @@ def cell(genotype, config):
         genotype.concat[config.cell],
         config.channels,
         reduction=config.cell == "reduce",
+        sizes=genotype.layout(config.cell)[1],
         name="cell",
     )
     states = [keras.Input((None, None, config.input_channels), name=name) for name in ("s0", "s1")]

@@ -1,6 +1,7 @@
 """What is configured of image classification, and what it reports. No TensorFlow."""
 
 import dataclasses
+import math
 
 from rdarts_tf.config import evaluate, export, search
 from rdarts_tf.config.base import ConfigError, option
@@ -152,6 +153,13 @@ class EvaluateConfig(Shared, evaluate.EvaluateConfig):
     def cutout_probability(self, epoch):
         """Of each image in an epoch."""
         return 1.0
+
+    def fitted(self, record):
+        """With a batch of at most all training images."""
+        num = record["num_examples"]["training images"]
+        if self.split == "search":
+            num = math.floor(self.train_portion * num)
+        return dataclasses.replace(self, batch_size=max(1, min(self.batch_size, num)))
 
     @staticmethod
     def defaults(name, dataset, searched):
