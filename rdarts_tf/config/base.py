@@ -13,6 +13,7 @@ from rdarts_tf.errors import UserError
 # Fields that do not change what a run computes: a run may be resumed with other values.
 FREE = ("data_dir", "checkpoint_every", "keep_checkpoints", "strategy", "jit_compile")
 FREE += ("name", "preset", "seeds")  # of an evaluation
+FREE += ("cache_gib",)  # of images
 FREE += ("executor", "address", "cpus_per_run", "gpus_per_run")
 
 # What config.json has beside the fields, see runs.lengths.
@@ -84,12 +85,15 @@ class RunConfig:
             UserError: it is not to be had, or takes no such arguments.
         """
         module, args, kwargs = plugin("datasets", self.dataset, "load")
-        if getattr(module, "IN_RUN_DIR", False):
-            kwargs["run_dir"] = run_dir
+        kwargs |= self.loading(module, run_dir)
         try:
             return module.load(*args, data_dir=self.data_dir, **kwargs)
         except TypeError as error:
             raise ConfigError(f"dataset {self.dataset!r} does not take that: {error}") from error
+
+    def loading(self, module, run_dir):
+        """Further arguments of the `load` of a data set's module; a task may add its own."""
+        return {"run_dir": run_dir} if getattr(module, "IN_RUN_DIR", False) else {}
 
     @property
     def dtype(self):

@@ -11,6 +11,8 @@ import numpy as np
 
 from rdarts_tf.tasks.image_classification import data, decoding, folders, pictures
 
+STORES = True  # `load` takes a store
+
 
 def load(
     path,
@@ -27,6 +29,7 @@ def load(
     on_error="raise",
     crop_padding=4,
     flip=True,
+    store=None,
 ):
     """Loads a folder of images, statistics measured on its training part.
 
@@ -42,6 +45,7 @@ def load(
         test_portion: share of each class that is for test where no part is, see `data.set_aside`.
         on_error: "raise" lists all images that cannot be read, "skip" leaves out at most 1 %.
         crop_padding, flip: as in `data.Dataset`; flip=False for what has a handedness.
+        store: storing.Store; None keeps the images in memory.
     Returns:
         data.Dataset.
     Raises:
@@ -61,7 +65,7 @@ def load(
     order = np.random.RandomState(0).permutation(len(found.train))
     parts = {"train": [found.train[row] for row in order], "test": found.test}
     name = f"image_folder({path})"
-    images, kept, notes = decoding.read(parts, form, name=name, on_error=on_error)
+    images, kept, notes = decoding.read(parts, form, name=name, on_error=on_error, store=store)
     numbers = {name: number for number, name in enumerate(found.class_names)}
     splits = {
         part: data.Split(

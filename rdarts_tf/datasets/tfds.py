@@ -1,8 +1,6 @@
 """Any TensorFlow Datasets image classification set: `tfds(mnist)`, `tfds(tf_flowers, size=32)`."""
 
-import dataclasses
 import difflib
-import hashlib
 import http.client
 import pathlib
 import threading
@@ -12,14 +10,12 @@ import urllib.parse
 import urllib.request
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from rdarts_tf.tasks.image_classification import data, pictures
+from rdarts_tf.tasks.image_classification import data, pictures, stored_splits, storing
 
-_READ_BATCH = 1024
+STORES = True  # `load` takes a store
 _TIMEOUT_SECONDS = 8
-_TEST_SPLITS = ("test", "validation", "val", "valid")
 
 
 class Read(typing.NamedTuple):
@@ -44,6 +40,7 @@ def load(
     background=None,
     crop_padding=4,
     flip=True,
+    store=None,
 ):
     """Loads a data set with features `image` and `label`, statistics measured on its training split.
 
@@ -55,6 +52,7 @@ def load(
         test_portion: that share of each class, see `data.set_aside`.
         size, fit, channels, background: see `pictures.Form`.
         crop_padding, flip: as in `data.Dataset`; flip=False for what has a handedness.
+        store: storing.Store; None keeps the images in memory.
     Returns:
         data.Dataset.
     Raises:
@@ -67,7 +65,7 @@ def load(
     """
     form = pictures.Form(size, fit, channels, background)
     options = {"split": split, "test_split": test_split, "test_portion": test_portion}
-    found = read(name, data_dir=data_dir, form=form, **options)
+    found = read(name, data_dir=data_dir, form=form, store=store, **options)
     mean, std = data.channel_statistics(found.train.images)
     return data.Dataset(
         f"tfds({name})",
@@ -82,7 +80,16 @@ def load(
     )
 
 
-def read(name, *, data_dir=None, form=None, split="train", test_split=None, test_portion=0.2):
+def read(
+    name,
+    *,
+    data_dir=None,
+    form=None,
+    split="train",
+    test_split=None,
+    test_portion=0.2,
+    store=None,
+):
     """Reads training and test images in stored order.
 
     Args:
@@ -99,17 +106,12 @@ def read(name, *, data_dir=None, form=None, split="train", test_split=None, test
     builder = _builder(name, data_dir)
     _check_features(builder, name, form)
     _prepare(builder, name)
-    test_split = _test_split(builder, name, split, test_split)
-    form = _with_channels(builder, form, [split, *filter(None, [test_split])])
-    train, digests = _read_split(builder, split, form, digests=test_split is None)
-    if test_split is None:
-        aside = data.set_aside(digests, train.labels, test_portion)
-        test = data.Split(train.images[aside], train.labels[aside])
-        train = data.Split(train.images[~aside], train.labels[~aside])
-    else:
-        test, _ = _read_split(builder, test_split, form)
-    note = f"tfds({name}): {len(train)} training images of {split}, {len(test)} test images " + (
-        f"of {test_split}" if test_split else "set aside from them"
+    options = {"split": split, "test_split": test_split, "test_portion": test_portion}
+    train, test, scored = stored_splits.read(
+        builder, form, name=name, store=store or storing.Store(), **options
+    )
+    note = (
+        f"tfds({name}): {len(train)} training images of {split}, {len(test)} test images {scored}"
     )
     return Read(train, test, tuple(builder.info.features["label"].names), note)
 
@@ -200,91 +202,6 @@ def _answers(url):
         return True
     except (OSError, ValueError, http.client.HTTPException):
         return False
-
-
-def _test_split(builder, name, split, test_split):
-    """The split that is scored; None: there is no other than those that are trained on."""
-    known = list(builder.info.splits)
-    if split == "train" and "train" not in known:
-        raise data.DatasetError(
-            f"tfds({name}) has the splits {', '.join(known)}, no train; name one, "
-            f"tfds({name}, split='{known[0]}')"
-        )
-    train = _ranges(builder, name, split)
-    if test_split is None:
-        free = (
-            s for s in _TEST_SPLITS if s in known and not _overlap(train, _ranges(builder, name, s))
-        )
-        return next(free, None)
-    if _overlap(train, _ranges(builder, name, test_split)):
-        raise data.DatasetError(
-            f"split='{split}' and test_split='{test_split}' of tfds({name}) have images in common; name "
-            "splits that have none, such as 'train[:80%]' and 'train[80%:]'"
-        )
-    return test_split
-
-
-def _ranges(builder, name, split):
-    """[(file, first example, last + 1)] of a split in the syntax of TFDS."""
-    try:
-        instructions = builder.info.splits[split].file_instructions
-    except (ValueError, AssertionError, KeyError) as error:
-        raise data.DatasetError(
-            f"tfds({name}) has no split {split!r}; there are {', '.join(builder.info.splits)}, and parts "
-            "of them such as 'train[:80%]'"
-        ) from error
-    ends = [i.examples_in_shard if i.take < 0 else i.skip + i.take for i in instructions]
-    return [(i.filename, i.skip, end) for i, end in zip(instructions, ends, strict=True)]
-
-
-def _overlap(one, other):
-    return any(
-        file == of and first < end and begin < last
-        for file, first, last in one
-        for of, begin, end in other
-    )
-
-
-def _with_channels(builder, form, splits):
-    """The Form with its channels; images of varying channels are colour if any is."""
-    channels = form.channels or builder.info.features["image"].shape[-1]
-    for split in splits if channels is None else ():
-        counts = _stream(builder, split).map(lambda example: tf.shape(example["image"])[-1])
-        channels = 3 if any(count > 2 for count in counts.as_numpy_iterator()) else channels
-    return dataclasses.replace(form, channels=channels or 1)
-
-
-def _stream(builder, split):
-    return builder.as_dataset(split=split, shuffle_files=False)
-
-
-def _read_split(builder, split, form, *, digests=False):
-    """(data.Split, digests of the stored images or [])."""
-    shape = builder.info.features["image"].shape
-    changes = form.size is not None or shape[-1] != form.channels
-    height, width = pictures.sides(form.size) if form.size else shape[:2]
-
-    def select(example):
-        image, digest = example["image"], tf.constant(b"")
-        if digests:
-            digest = tf.numpy_function(_digest, [image], tf.string)
-        if changes:
-            image = tf.numpy_function(
-                lambda pixels: pictures.formed(pixels, form), [image], tf.uint8
-            )
-            image.set_shape([height, width, form.channels])
-        return image, example["label"], digest
-
-    stream = _stream(builder, split).map(
-        select, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    batches = list(tfds.as_numpy(stream.batch(_READ_BATCH)))
-    images, labels, found = map(np.concatenate, zip(*batches, strict=True))
-    return data.Split(images, labels.astype(np.int32)), found if digests else []
-
-
-def _digest(pixels):
-    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).digest()
 
 
 def _first_line(error):

@@ -4,7 +4,7 @@ import hashlib
 import importlib
 import threading
 import time
-import types
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,7 +12,15 @@ import tensorflow as tf
 
 from rdarts_tf import registry
 from rdarts_tf.datasets import cifar10, digits, svhn, tfds
-from rdarts_tf.tasks.image_classification import augment, data, pictures, streams
+from rdarts_tf.tasks.image_classification import (
+    augment,
+    data,
+    pictures,
+    stored_splits,
+    storing,
+    streams,
+)
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 from tests import prepared_tfds
 
 SPECS = {
@@ -265,15 +273,17 @@ def test_tfds_images_of_varying_channels(tmp_path, monkeypatch):
             "label": tf.TensorSpec([], tf.int64),
         },
     )
-    monkeypatch.setattr(tfds, "_stream", lambda builder, split: stream)
-    builder = types.SimpleNamespace(
-        info=types.SimpleNamespace(features={"image": types.SimpleNamespace(shape=(9, 9, None))})
-    )
-    form = tfds._with_channels(builder, pictures.Form(background="black"), ["train"])
-    split, digests = tfds._read_split(builder, "train", form, digests=True)
+    monkeypatch.setattr(stored_splits, "_stream", lambda builder, split: stream)
+    info = mock.Mock()
+    info.features = {"image": mock.Mock(shape=(9, 9, None))}
+    info.splits = {"train": mock.Mock(num_examples=4)}
+    builder, form = mock.Mock(info=info), pictures.Form(background="black")
+    form = stored_splits._with_channels(builder, form, ["train"])
+    rows = np.array([3, 0, 2, 1])
+    split = stored_splits._read_split(builder, "train", form, storing.Store(), rows=rows)
     assert split.images.shape == (4, 9, 9, 3)
-    assert list(split.images[:, 0, 0, 0]) == [40, 100, 120, 40]  # 160 * 160 / 255 on black
-    assert len(set(digests)) == 3
+    assert list(split.images[:, 0, 0, 0]) == [40, 40, 120, 100]  # 160 * 160 / 255 on black
+    assert list(split.labels) == [1, 0, 0, 1]
 
 
 # Checks of a Dataset.
@@ -488,13 +498,74 @@ def test_one_trace_for_all_epochs_and_partial_batches():
     ] * 2
 
 
-def test_images_become_tensors_once_and_outside_of_any_trace():
+def test_images_are_not_held_twice():
+    """What a pipeline reads is the array itself, changes included."""
     split = split_of(64)
+    pipeline = streams.test_epoch(split, batch_size=64, augment=Identity())
+    split.images[5] = 99
+    ((images, _),) = elements(pipeline)
+    assert list(images[4:7, 0, 0, 0]) == [4, 99, 6]
 
-    @tf.function
-    def first_label():
-        return streams._tensors(split)[1][0]
 
-    assert first_label() == 0
-    assert isinstance(streams._tensors(split)[0].numpy(), np.ndarray)
-    assert streams._tensors(split)[0] is streams._tensors(split)[0]
+@pytest.mark.parametrize("spec", ["FOLDER", "tfds(mnist)", "cifar10"])
+def test_images_on_disk_are_the_same_and_decoded_once(spec, tmp_path, monkeypatch, data_dir):
+    if spec == "FOLDER":
+        write_folder(tmp_path / "mine", {"cat": 20, "dog": 20})
+        spec = f"image_folder({tmp_path}/mine, channels=1)"
+    elif not (data_dir / SPECS[spec]).exists():
+        prepared_tfds.prepare(SPECS[spec], data_dir)
+    options = {"dataset": spec, "data_dir": str(data_dir)}
+    run = tmp_path / "run"
+    in_memory = SearchConfig(**options).load_dataset(run)
+    assert not run.exists()
+    on_disk = SearchConfig(cache_gib=0.0, **options).load_dataset(run)
+    assert isinstance(on_disk.train.images, np.memmap)
+    assert on_disk.digest == in_memory.digest
+    assert (on_disk.mean, on_disk.std) == (in_memory.mean, in_memory.std)
+    monkeypatch.setattr(storing, "_filled", lambda *args: pytest.fail("decoded again"))
+    again = SearchConfig(cache_gib=0.0, **options).load_dataset(run / "evaluate" / "x")
+    assert again.digest == on_disk.digest and again.notes == on_disk.notes
+    batches = [
+        elements(streams.train_epoch(d.train, batch_size=8, augment=SHARP, seed=0, epoch=0))
+        for d in (in_memory, on_disk)
+        if d.image_shape[-1] == 1
+    ]
+    assert_same(*batches) if batches else None
+
+
+def test_images_of_changed_files_are_decoded_again(tmp_path):
+    write_folder(tmp_path / "mine", {"cat": 5, "dog": 5})
+    load = SearchConfig(dataset=f"image_folder({tmp_path}/mine)", cache_gib=0.0).load_dataset
+    before = load(tmp_path / "run")
+    write_png(tmp_path / "mine/cat/0.png", np.full((10, 9, 3), 7, np.uint8))
+    assert load(tmp_path / "run").digest != before.digest
+
+
+def test_how_much_is_kept_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(storing, "free_bytes", lambda: 1000)
+    fills = []
+    for size, store in (
+        (500, storing.Store(tmp_path)),
+        (501, storing.Store(tmp_path)),
+        (501, storing.Store()),
+        (501, storing.Store(tmp_path, 1.0)),
+    ):
+        images, facts = store.images((size,), lambda array: fills.append(1) or 7, source="x")
+        assert isinstance(images, np.memmap) == (fills == [1, 1])
+        assert facts == 7
+    (tmp_path / "other").write_text("a file")
+    with pytest.raises(data.DatasetError, match="cannot keep the decoded images in .*--cache_gib"):
+        storing.Store(tmp_path / "other").images((501,), lambda array: 7, source="x")
+
+
+def test_free_memory_is_that_of_the_machine_or_of_its_share(tmp_path, monkeypatch):
+    monkeypatch.setattr(storing, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(storing, "_CGROUP", tmp_path)
+    assert storing.free_bytes() == float("inf")
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:  5 kB\n")
+    assert storing.free_bytes() == 5 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("100\n")
+    assert storing.free_bytes() == 5 * 1024
+    (tmp_path / "memory.max").write_text("1100\n")
+    assert storing.free_bytes() == 1000

@@ -24,6 +24,7 @@ ELSEWHERE = {
     "alpha_step": "contracts/test_training.py",
     "arch_learning_rate": "contracts/test_training.py",
     "arch_weight_decay": "contracts/test_training.py",
+    "cache_gib": "contracts/test_datasets.py",
     "continue_after_stop": "end_to_end/test_decisions.py",
     "finite_difference_radius": "contracts/test_training.py",
     "cpus_per_run": "unit/test_executor.py",

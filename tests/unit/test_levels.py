@@ -66,6 +66,7 @@ PLAIN = (
     "tasks.image_classification.folders",
     "tasks.image_classification.label_tables",
     "tasks.image_classification.pictures",
+    "tasks.image_classification.storing",
     "tasks.image_classification.options",
     "tasks.language_model.corpus",
     "tasks.language_model.ngrams",

@@ -2,11 +2,10 @@
 
 import concurrent.futures
 import dataclasses
+import pathlib
 import warnings
 
-import numpy as np
-
-from rdarts_tf.tasks.image_classification import pictures
+from rdarts_tf.tasks.image_classification import pictures, storing
 from rdarts_tf.tasks.image_classification.data import DatasetError
 
 _MOST_SKIPPED = 0.01  # of the images, by on_error="skip"
@@ -14,7 +13,7 @@ _ON_ERROR = ("raise", "skip")
 _MOST_NAMED = 20
 
 
-def read(parts, form, *, name, on_error="raise"):
+def read(parts, form, *, name, on_error="raise", store=None):
     """Decodes the pictures of all parts alike.
 
     Args:
@@ -22,6 +21,7 @@ def read(parts, form, *, name, on_error="raise"):
         form: pictures.Form.
         name: of the data set, for errors.
         on_error: "raise", or "skip" files that cannot be read.
+        store: storing.Store; None keeps the images in memory.
     Returns:
         ({part: uint8 [n, h, w, c]}, {part: [(path, class name)] of those read}, sentences for the user).
     Raises:
@@ -38,7 +38,9 @@ def read(parts, form, *, name, on_error="raise"):
             form = dataclasses.replace(form, channels=3 if colour else 1)
         highest = [value or 0 for value in pool.map(_or_none(pictures.highest), paths["train"])]
         bits = max(highest, default=0).bit_length() or 16
-        images, bad, transparent = _decoded(everything, form, bits, pool, name)
+        images, bad, transparent = _decoded(
+            everything, form, bits, pool=pool, name=name, store=store or storing.Store()
+        )
     _check_bad(bad, len(everything), on_error)
     kept, split, first = {}, {}, 0
     for part, examples in parts.items():
@@ -60,7 +62,7 @@ def _or_none(function):
     return of_file
 
 
-def _decoded(paths, form, bits, pool, name):
+def _decoded(paths, form, bits, *, pool, name, store):
     """(uint8 [n, h, w, c] of the readable ones, {path: why it is not}, number with transparency)."""
 
     def attempt(path):
@@ -69,25 +71,45 @@ def _decoded(paths, form, bits, pool, name):
         except pictures.PictureError as error:
             return error, False
 
-    images, bad, transparent, first = None, {}, 0, None
-    for path, (pixels, hides) in zip(paths, pool.map(attempt, paths), strict=True):
-        if isinstance(pixels, pictures.PictureError):
-            bad[path] = str(pixels)
-            continue
-        if images is None:
-            images, first, count = np.empty((len(paths), *pixels.shape), np.uint8), path, 0
-        if pixels.shape != images.shape[1:]:
-            raise DatasetError(
-                f"{first} is {_told_size(images[0])} but {path} is {_told_size(pixels)}; resize them "
-                f"with {name.removesuffix(')')}, size=32)"
-            )
-        images[count] = pixels
-        transparent, count = transparent + hides, count + 1
-    return images if images is None else images[:count], dict(sorted(bad.items())), transparent
+    first, shape = _first_shape(paths, attempt)
+
+    def fill(images):
+        bad, transparent, count = {}, 0, 0
+        for path, (pixels, hides) in zip(paths, pool.map(attempt, paths), strict=True):
+            if isinstance(pixels, pictures.PictureError):
+                bad[str(path)] = str(pixels)
+                continue
+            if pixels.shape != shape:
+                raise DatasetError(
+                    f"{first} is {_told_size(shape)} but {path} is {_told_size(pixels.shape)}; resize "
+                    f"them with {name.removesuffix(')')}, size=32)"
+                )
+            images[count] = pixels
+            transparent, count = transparent + hides, count + 1
+        return {"bad": bad, "transparent": transparent}
+
+    images, facts = store.images((len(paths), *shape), fill, source=_source(paths, form, bits))
+    bad = {pathlib.Path(path): why for path, why in sorted(facts["bad"].items())}
+    return images[: len(paths) - len(bad)], bad, facts["transparent"]
 
 
-def _told_size(pixels):
-    return f"{pixels.shape[0]}x{pixels.shape[1]}"
+def _first_shape(paths, attempt):
+    """(path, shape) of the first picture that can be read; (0, 0, 1) where none can."""
+    for path in paths:
+        pixels, _ = attempt(path)
+        if not isinstance(pixels, pictures.PictureError):
+            return path, pixels.shape
+    return None, (0, 0, 1)
+
+
+def _source(paths, form, bits):
+    """What determines the decoded images, short of reading the files."""
+    files = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+    return [files, dataclasses.asdict(form), bits]
+
+
+def _told_size(shape):
+    return f"{shape[0]}x{shape[1]}"
 
 
 def _check_bad(bad, num, on_error):

@@ -6,6 +6,7 @@ import math
 from rdarts_tf.config import evaluate, export, search
 from rdarts_tf.config.base import ConfigError, option
 from rdarts_tf.tasks.base import Metric, Score
+from rdarts_tf.tasks.image_classification import storing
 
 CELL_TYPES = ("normal", "reduce")
 PAPER_DATASETS = ("cifar10", "cifar100", "svhn")
@@ -28,6 +29,18 @@ class Shared:
     )
     sync_batch_norm: bool = option("devices", False, "BatchNorm statistics over all devices")
     momentum: float = option("training", 0.9, "of SGD", low=0.0, high=1.0)
+    cache_gib: float | None = option(
+        "data",
+        None,
+        "of decoded images in memory; more are kept in a file of the run; default: half of what is free",
+        low=0.0,
+    )
+
+    def loading(self, module, run_dir):
+        more = {}
+        if getattr(module, "STORES", False):
+            more["store"] = storing.Store(run_dir, self.cache_gib)
+        return super().loading(module, run_dir) | more
 
     @property
     def batch_norm(self):
