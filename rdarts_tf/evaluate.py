@@ -97,7 +97,7 @@ def _train(config, run_dir, *, searched, overwrite, by_default):
             )
             run_dir.write_description(config, data.record(), history=history)
             result = _result(problem.SCORE, seed, run.run()) | {"epochs": config.epochs}
-            seed_dir.write_json("result.json", result)
+            seed_dir.write_json("result.json", result | run.examined)
     with distribution.chief_first(strategy):
         if run_dir.WRITES:
             done = [each for each in run_dir.seeds().values() if _is_done(each, config, history)]
@@ -186,11 +186,19 @@ def _summary(seed_dirs, name):
     read = [seed_dir.read_json("result.json") for seed_dir in seed_dirs]
     results = sorted(read, key=lambda result: result["seed"])
     scores = [result[name] for result in results]
+    examined = [result.pop("examined", None) for result in results]
     return {
         f"{name}_mean": statistics.fmean(scores),
         f"{name}_std": statistics.pstdev(scores),
         "seeds": results,
+        **({"examined": _mean(examined)} if all(examined) else {}),
     }
+
+
+def _mean(examined):
+    from rdarts_tf.engine import examination
+
+    return examination.mean(examined)
 
 
 def _report(run_dir, score):

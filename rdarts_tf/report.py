@@ -55,7 +55,7 @@ def blocks(records, recorded, refused=()):
         recorded: trajectory.Trajectory list from CSV files.
     """
     # Not earlier: matplotlib takes a second to load.
-    from rdarts_tf.reporting import correlations, figures
+    from rdarts_tf.reporting import by_class, correlations, figures
 
     defaults = dataclasses.asdict(of_space("s1")()) | {"extended_after": None}
     of_paper = [record for record in records if record.task == paper.TASK]
@@ -64,6 +64,7 @@ def blocks(records, recorded, refused=()):
     yield from tables.refusals(refused)
     if of_paper or not records:
         yield from errors.errors(of_paper, defaults)
+    yield from by_class.by_class(records)
     yield from tables.selections(records)
     yield from figures.trajectories(records, [(each, authors) for each in recorded])
     yield from figures.alphas(records)

@@ -69,6 +69,35 @@ def alpha_heatmap(edge_weights, *, primitives, title, num_inputs=2):
     return figure
 
 
+def confusions(table, names, *, title=""):
+    """How often each class is taken for another, as share of the class; the counts in small tables.
+
+    Args:
+        table: [true class, answer], counts or their means.
+        names: of the classes.
+    Returns:
+        matplotlib Figure.
+    """
+    table = np.asarray(table, float)
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    side = 1.8 + 0.35 * min(len(names), 40)
+    figure = Figure(figsize=(side + 0.6, side), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    if len(names) <= 40:
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0, labelsize=7)
+    for (row, column), count in np.ndenumerate(table if len(names) <= 20 else np.zeros((0, 0))):
+        color = "black" if image.norm(shares[row, column]) > 0.6 else "white"
+        axes.text(column, row, f"{count:g}", ha="center", va="center", fontsize=6, color=color)
+    axes.set_xlabel("answer", fontsize=8)
+    axes.set_ylabel("class", fontsize=8)
+    axes.set_title(title, fontsize=10)
+    figure.colorbar(image, ax=axes).ax.tick_params(labelsize=7)
+    return figure
+
+
 def trajectories(panels, *, title):
     """Figure of lambda_max (thin) and its local average (bold) against the epoch.
 

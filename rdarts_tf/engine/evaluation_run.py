@@ -7,7 +7,7 @@ import time
 import keras
 import tensorflow as tf
 
-from rdarts_tf.engine import distribution, environment, summaries
+from rdarts_tf.engine import distribution, environment, examination, summaries
 from rdarts_tf.engine.epochs import Diverged, EpochRun, told_speed
 from rdarts_tf.engine.evaluation_steps import Evaluation
 from rdarts_tf.engine.weight_steps import path
@@ -65,6 +65,7 @@ class EvaluationRun(EpochRun):
             while self.epoch < self.config.epochs:
                 self._run_epoch_or_return()
             last = self._judged(self.run_dir.read_metrics())
+            self.examined = self._examine(last["epoch"])
         results = {
             "score_loss": last["score/loss"],
             f"score_{self.problem.SCORE.name}": self.problem.SCORE.of(stage(last, "score")),
@@ -72,6 +73,16 @@ class EvaluationRun(EpochRun):
         self.board.hparams(hparams, results, step=self.config.epochs)
         self.board.close()
         return last
+
+    def _examine(self, epoch):
+        """What the task says of the trained network's answers, for result.json."""
+        if self.problem.examined is None:
+            return {}
+        batches = self.problem.score_epoch(self.config, epoch)
+        found, figures = self.problem.examined(examination.answers(self.problem, self.net, batches))
+        for tag, figure in figures.items():
+            self.board.figure(tag, figure, step=epoch)
+        return {"examined": found}
 
     def _run_epoch_or_return(self):
         """An epoch; where its loss is not finite, back to the best one, if the problem keeps that."""

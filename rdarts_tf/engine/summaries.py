@@ -157,6 +157,11 @@ class SearchSummaries:
             for name, value in (metrics or {}).items():
                 tf.summary.scalar(RESULT_TAG.format(name), value)
 
+    def figure(self, tag, figure, *, step):
+        """Draws a matplotlib Figure."""
+        with self._writer.as_default(step=step):
+            tf.summary.image(tag, plots.to_image(figure))
+
     def text(self, tag, text, *, step=0):
         """Writes Markdown text."""
         with self._writer.as_default(step=step):

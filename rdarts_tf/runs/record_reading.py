@@ -172,8 +172,22 @@ def _evaluations(path, score):
                 name=file.parent.name,
                 num_seeds=len(result["seeds"]),
                 num_parameters_with_auxiliary_head=result.get(_WITH_HEAD),
+                examined=_examined(result),
                 **picked,
             )
+
+
+def _examined(result):
+    """What the task says of the answers by class; {} where it says nothing."""
+    examined = result.get("examined") or {}
+    if examined:
+        _check_numbers(
+            _pick(examined, ("balanced_accuracy", "error_by_class")), ("balanced_accuracy",)
+        )
+        _check_numbers(examined, ("top_5_accuracy",), optional=True)
+        by_class = examined["error_by_class"]
+        _check_numbers(by_class, list(by_class), optional=True)
+    return examined
 
 
 def _drops(path, metric):

@@ -159,11 +159,15 @@ class Problem:
             not finite, and is judged by them.
         returns: how often an evaluation has so returned; what is drawn should follow from it.
         test_steps: steps of the pass by which the best weights are judged; 0: by their score.
+        examined: answers -> ({name: number, list or dict}, {tag: figure}) of a trained network, for
+            result.json and TensorBoard; answers are pairs (outputs, batch) of a pass over the scored
+            split as arrays. None: nothing more is told than the metrics.
     """
 
     carries = {}
     COUNTED, KEEPS_BEST = None, False
     returns = test_steps = 0
+    examined = None
 
     def __init__(self, config, data):
         self.config, self.data = config, data

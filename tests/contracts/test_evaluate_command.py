@@ -110,7 +110,7 @@ def test_where_an_evaluation_without_a_run_goes():
 class Untrained:
     """An EvaluationRun that trains nothing."""
 
-    batch_sizes = []
+    batch_sizes, examined = [], {}
 
     def __init__(self, config, run_dir, *, problem, **_):
         self.batch_sizes.append((config.batch_size, problem.num_steps))

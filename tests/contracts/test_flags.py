@@ -25,6 +25,7 @@ ELSEWHERE = {
     "arch_learning_rate": "contracts/test_training.py",
     "arch_weight_decay": "contracts/test_training.py",
     "cache_gib": "contracts/test_datasets.py",
+    "class_weights": "unit/test_by_class.py",
     "continue_after_stop": "end_to_end/test_decisions.py",
     "finite_difference_radius": "contracts/test_training.py",
     "cpus_per_run": "unit/test_executor.py",

@@ -61,6 +61,7 @@ PLAIN = (
     "methods",
     "config",
     "tasks.base",
+    "tasks.image_classification.by_class",
     "tasks.image_classification.data",
     "tasks.image_classification.decoding",
     "tasks.image_classification.folders",

@@ -29,6 +29,12 @@ class Shared:
     )
     sync_batch_norm: bool = option("devices", False, "BatchNorm statistics over all devices")
     momentum: float = option("training", 0.9, "of SGD", low=0.0, high=1.0)
+    class_weights: str = option(
+        "training",
+        "none",
+        "of the losses that are minimised: balanced, so that all classes count alike, or none",
+        choices=("none", "balanced"),
+    )
     cache_gib: float | None = option(
         "data",
         None,
