@@ -24,6 +24,7 @@ from rdarts_tf.config import base, flags
 from rdarts_tf.config import search as search_config
 from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.config.evaluate import folder_name
+from rdarts_tf.engine import startup
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import rule
 from rdarts_tf.runs import lengths, placing, same_data
@@ -122,6 +123,7 @@ def _hessians(config, path):
 
 def _discretized(config, path):
     """Yields a row of discretization.csv for each whole epoch's checkpoint."""
+    startup.load_tensorflow()
     from rdarts_tf.engine import discretization  # not earlier: it loads TensorFlow
 
     for run, epoch in _checkpoints(config, pathlib.Path(path)):
@@ -162,6 +164,7 @@ def _checkpoints(config, path, **changes):
         raise UserError(
             f"run {path} has sampled its architectures; only a run that trains alpha can be analysed so"
         )
+    startup.load_tensorflow()
     from rdarts_tf.engine import search_run  # not earlier: TensorFlow takes seconds to load
 
     run = search_run.SearchRun(settings, run_dir)

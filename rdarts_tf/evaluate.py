@@ -10,6 +10,7 @@ import sys
 from rdarts_tf import registry
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
+from rdarts_tf.engine import startup
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import extension, given, lengths
 from rdarts_tf.runs.follower import open_run_dir
@@ -47,6 +48,7 @@ def _check_same(config, run_dir, *, extend):
 def _evaluate(config, run_dir, **options):
     """Trains with each seed that has no result yet, then writes what all seeds together give."""
     # Not earlier: TensorFlow takes seconds to load.
+    startup.load_tensorflow()
     from rdarts_tf.engine import distribution, epochs
 
     distribution.configure_runtime()

@@ -15,6 +15,7 @@ from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import flags
 from rdarts_tf.config import task as tasks
 from rdarts_tf.config.search import space_of
+from rdarts_tf.engine import startup
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
 from rdarts_tf.runs import given, placing
@@ -124,6 +125,7 @@ def _export_cell(config, run_dir, *, overwrite):
     path = _target(
         config, run_dir, f"{config.cell}_cell{_SUFFIX[config.format]}", overwrite=overwrite
     )
+    startup.load_tensorflow()
     from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
 
     made = registry.load_task(config.TASK, "export").cell(genotype, config)
@@ -140,6 +142,7 @@ def _export_network(config, run_dir, *, overwrite):
     name = f"{folder.path.name}{'_int8' if calibrated else ''}{_SUFFIX[config.format]}"
     path = _target(config, run_dir, name, overwrite=overwrite)
     record, arrays = folder.read_json("dataset.json"), _arrays(config, folder, result)
+    startup.load_tensorflow()
     from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
 
     task = registry.load_task(config.TASK, "export")

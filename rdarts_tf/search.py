@@ -10,6 +10,7 @@ import types
 
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import search as search_config
+from rdarts_tf.engine import startup
 from rdarts_tf.runs import extension
 from rdarts_tf.runs.follower import open_run_dir
 
@@ -38,6 +39,7 @@ def _is_finished(config, run_dir, *, extend):
 
 def _search(config, run_dir, *, overwrite):
     # Not earlier: TensorFlow takes seconds to load.
+    startup.load_tensorflow()
     from rdarts_tf.engine import distribution, epochs, path_search, selection_run
     from rdarts_tf.runs import executor
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from sklearn import metrics as sklearn_metrics
 
 from rdarts_tf.engine import examination
+from rdarts_tf.errors import UserError
 from rdarts_tf.reporting import page
 from rdarts_tf.reporting.by_class import by_class as part_of_report
 from rdarts_tf.runs import record_reading
@@ -120,4 +121,5 @@ def test_the_report_tells_of_classes(tmp_path):
     (picture,) = (block for block in blocks if isinstance(block, page.Picture))
     assert picture.content.startswith(b"\x89PNG")
     file.write_text(json.dumps(result | {"examined": examined | {"balanced_accuracy": "much"}}))
-    assert "balanced_accuracy is no number" in record_reading.read([run])[1][0]
+    with pytest.raises(UserError, match="balanced_accuracy is no number"):
+        record_reading.read([run])
