@@ -244,9 +244,9 @@ def search(**flags):
         _check_same_arrays(path, data.spec, overwrite=given["overwrite"])
         arrays.store(data.data, path)
     child.run("search", child.arguments(flags | {"run_dir": path}))
-    specs = (config.space, config.dataset, config.method)
-    names = [registry.parse(spec)[0] for spec in specs]
-    return Run(path, plugin=[name for name in names if "." in name])
+    specs = {"spaces": config.space, "datasets": config.dataset, "methods": config.method}
+    outside = [spec for kind, spec in specs.items() if registry.is_outside(kind, spec)]
+    return Run(path, plugin=[registry.parse(spec)[0] for spec in outside])
 
 
 def open_run(path, *, plugin=()):

@@ -8,6 +8,7 @@ import shlex
 import sys
 import types
 
+from rdarts_tf import registry
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import search as search_config
 from rdarts_tf.engine import startup
@@ -65,6 +66,8 @@ def _report(config, run_dir):
     print(f"files:       {run_dir.path}")
     print(f"TensorBoard: tensorboard --logdir={run_dir.tensorboard}")
     flags = base.argv({"run_dir": run_dir.path} | config.plugin_flags())
+    if registry.is_outside("datasets", config.dataset):  # which evaluate imports by a flag only
+        flags += base.argv({"dataset": config.dataset})
     print(f"next:        {shlex.join(('python', '-m', 'rdarts_tf.evaluate', *flags))}")
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import shlex
 import shutil
 import sys
@@ -69,6 +70,7 @@ def run(main, choose, *, in_run_dir=True):
         choose: {flag of EARLY: text or None} -> the class of the configuration.
         in_run_dir: whether the command works in one run directory, given by a flag.
     """
+    _speak_utf_8()
     chosen = []
 
     def parse(argv):
@@ -87,6 +89,13 @@ def run(main, choose, *, in_run_dir=True):
             sys.exit(main(config, **_given(chosen[0], flags.FLAGS)))
 
     app.run(start, flags_parser=parse)
+
+
+def _speak_utf_8():
+    """Starts the command again where this process reads and writes names of files in ASCII only."""
+    if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, sys.orig_argv)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from rdarts_tf import registry
 from rdarts_tf.config import base, task, workers
 from rdarts_tf.config.base import ConfigError, option
 
@@ -112,7 +113,7 @@ class SearchConfig(base.RunConfig, base.ExecutorConfig):
 
     def plugin_flags(self):
         """{flag: value} by which a command that reads the run's record may import its space."""
-        return {"plugin": self.space if "." in self.space else None}
+        return {"plugin": self.space if registry.is_outside("spaces", self.space) else None}
 
     def selection_flags(self):
         """{flag: value} of the evaluation that scores a cell, beside those that `FREE` has."""

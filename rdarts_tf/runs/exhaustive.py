@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 
+from rdarts_tf import registry
 from rdarts_tf.analysis import csv_table, regret
 from rdarts_tf.config import base, flags, workers
 from rdarts_tf.config import evaluate as evaluate_config
@@ -44,7 +45,7 @@ class Exhaustive:
         for name, size in sizes.items():
             value = getattr(given, name)
             self.changes[name] = size if value is None else value
-        if "." in space:  # of a task that the cells do not tell
+        if registry.is_outside("spaces", space):  # of a task that the cells do not tell
             self.changes["space"] = space
         self.given, self.common = dataclasses.replace(given, **self.changes), common
         name = evaluate_config.folder_name(f"{self.space.name}_{dataset}")

@@ -1,5 +1,7 @@
 """Every data set keeps the contract of `tasks.image_classification.data`; nothing is downloaded."""
 
+import doctest
+import functools
 import hashlib
 import importlib
 import threading
@@ -250,6 +252,13 @@ def test_tfds_with_a_train_split_only_sets_a_share_aside(flowers):
     assert loaded.notes[0].endswith("test images set aside from them")
     everything = tfds.load("tf_flowers", data_dir=flowers, size=8, split="train[:30]")
     assert len(everything.train) + len(everything.test) == 30
+
+
+def test_example_of_the_docstring(flowers):
+    (example,) = doctest.DocTestFinder().find(
+        tfds.load, globs={"load": functools.partial(tfds.load, data_dir=flowers)}
+    )
+    assert doctest.DocTestRunner().run(example) == (0, 2)
 
 
 def test_tfds_splits_by_name(flowers):
