@@ -12,7 +12,7 @@ from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.engine import startup
 from rdarts_tf.errors import UserError
-from rdarts_tf.runs import extension, given, lengths
+from rdarts_tf.runs import extension, given, lengths, samples
 from rdarts_tf.runs.follower import open_run_dir
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.same_data import check_same_data
@@ -98,6 +98,7 @@ def _train(config, run_dir, *, searched, overwrite, by_default):
                 say=run_dir.say,
             )
             run_dir.write_description(config, data.record(), history=history)
+            _keep_samples(config, data, run_dir)
             result = _result(problem.SCORE, seed, run.run()) | {"epochs": config.epochs}
             seed_dir.write_json("result.json", result | run.examined)
     with distribution.chief_first(strategy):
@@ -105,6 +106,13 @@ def _train(config, run_dir, *, searched, overwrite, by_default):
             done = [each for each in run_dir.seeds().values() if _is_done(each, config, history)]
             run_dir.write_json("result.json", facts | _summary(done, some.SCORE.name))
             _report(run_dir, some.SCORE)
+
+
+def _keep_samples(config, data, run_dir):
+    """Writes some examples, so that an export needs no data; nothing of a task without export."""
+    if config.TASK in registry.names("tasks") and run_dir.read_bytes(samples.FILE) is None:
+        exporting = registry.load_task(config.TASK, "export")
+        run_dir.write_bytes(samples.FILE, samples.content(exporting, data))
 
 
 def _fitted(config, data, say):

@@ -18,7 +18,7 @@ from rdarts_tf.config.search import space_of
 from rdarts_tf.engine import startup
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
-from rdarts_tf.runs import given, placing
+from rdarts_tf.runs import given, placing, samples
 from rdarts_tf.runs.placing import write_files
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.same_data import check_same_data
@@ -30,7 +30,10 @@ _TEXTS = {
     "nni": ("genotype_nni.json", lambda genotype: json.dumps(genotype.to_nni(), indent=1)),
 }
 _SUFFIX = {"savedmodel": "_savedmodel", "tflite": ".tflite", "onnx": ".onnx", "keras": ".keras"}
-_NUM_SAMPLES = 64
+
+
+# Arguments of an export that not every task has.
+_FIELDS = {"output_type": "output", "batch_size": "batch_size"}
 
 
 def main(config, *, run_dir, overwrite):
@@ -146,21 +149,49 @@ def _export_network(config, run_dir, *, overwrite):
     from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
 
     task = registry.load_task(config.TASK, "export")
-    settings = dataclasses.replace(evaluated, data_dir=config.data_dir)
-    dataset = settings.load_dataset(folder.path)
-    check_same_data(record, dataset.record(), folder.path)
-    samples = task.samples(dataset, _NUM_SAMPLES)
+    needed = {"calibration": config.calibration_images if calibrated else 0}
+    needed["samples"] = 0 if config.compare == "none" else samples.NUM
+    examples = _examples(task, evaluated, config, folder, needed)
     found = exporting.export_network(
         task.served(evaluated, record, arrays),
         path,
         config.format,
         input_type=config.input,
-        samples=samples,
-        calibration=task.calibration(dataset, config.calibration_images) if calibrated else None,
+        samples=examples.get("samples"),
+        calibration=examples.get("calibration"),
+        **{
+            name: getattr(config, field)
+            for name, field in _FIELDS.items()
+            if hasattr(config, field)
+        },
         overwrite=overwrite,
     )
-    print(f"read back in a new process, {len(samples)} test examples: {exporting.told(found)}")
+    if found is not None:
+        num = len(examples["samples"])
+        print(f"read back in a new process, {num} test examples: {exporting.told(found)}")
     print(path)
+
+
+def _examples(task, evaluated, config, folder, needed):
+    """{"samples", "calibration": array} as many as needed, of what the evaluation kept or of its data."""
+    kept = samples.read(folder)
+    wanted = {name for name, num in needed.items() if num}
+    if all(
+        len(kept.get(name, ())) >= needed[name] for name in wanted & {"calibration"}
+    ) and wanted <= set(kept):
+        return {name: kept[name][: needed[name]] for name in wanted}
+    if not wanted:
+        return {}
+    settings = dataclasses.replace(evaluated, data_dir=config.data_dir)
+    try:
+        dataset = settings.load_dataset(folder.path)
+    except UserError as error:
+        if not wanted <= set(kept):
+            raise UserError(f"{error}; or give --compare=none, which needs no data") from error
+        print(f"calibrated on {len(kept['calibration'])} images that the run keeps: {error}")
+        return {name: kept[name] for name in wanted}
+    check_same_data(folder.read_json("dataset.json"), dataset.record(), folder.path)
+    return {name: getattr(task, name)(dataset, needed[name]) for name in wanted}
 
 
 def _evaluation(config, run_dir, *, needed_for):

@@ -38,6 +38,12 @@ class ExportConfig:
         "the retrained network, or one untrained cell",
         choices=("network", "cell"),
     )
+    compare: str = option(
+        "what",
+        "samples",
+        "of the network: read the file back in a new process and compare answers to test examples, or none",
+        choices=("samples", "none"),
+    )
     evaluation: str | None = option("what", None, "folder in RUN/evaluate; default: the only one")
     seed: int | None = option("what", None, "which of its trainings; default: its first", low=0)
     data_dir: str | None = option(

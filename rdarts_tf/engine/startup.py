@@ -17,8 +17,7 @@ def load_tensorflow(say=None):
     Args:
         say: called with a sentence where there is a GPU that TensorFlow cannot use; None: print to stderr.
     """
-    silent = os.environ.setdefault(_LEVEL, _SILENT) == _SILENT
-    with _stderr_kept_back() if silent else contextlib.nullcontext():
+    with silence():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
@@ -29,12 +28,18 @@ def load_tensorflow(say=None):
         )
 
 
+def silence():
+    """A context in which what libraries write to the error stream is kept back, if the user lets it."""
+    silent = os.environ.setdefault(_LEVEL, _SILENT) == _SILENT
+    return _kept_back() if silent else contextlib.nullcontext()
+
+
 def _to_stderr(sentence):
     print(sentence, file=sys.stderr)
 
 
 @contextlib.contextmanager
-def _stderr_kept_back():
+def _kept_back():
     """Keeps what libraries write to the error stream; it is shown where an exception leaves the block."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept:

@@ -137,7 +137,8 @@ class Pool(Primitive):
 
     @staticmethod
     def compute(x, kernels, norms, scale=None, *, stride, kind, training):
-        y = max_pool(x, stride, training=training) if kind == "max" else avg_pool(x, stride)
+        pool = max_pool if kind == "max" else avg_pool
+        y = pool(x, stride, training=training)
         return norms[0](y, None, scale) if norms else scaled(y, scale)
 
 

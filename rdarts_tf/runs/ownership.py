@@ -11,7 +11,15 @@ CHECKPOINT = re.compile(r"epoch_(\d+)_step_(\d+)\.npz")
 # What a training writes: config.json, which tells whose directory it is, is deleted last.
 _FILES = ("genotype.json", "genotype.txt", "genotype_last_epoch.json", "genotype_last_epoch.txt")
 _FILES += ("result.json", "selection.json", "selection.txt", "decisions.json", "metrics.jsonl")
-_FILES += ("best.npz", "alphas.npz", "environment.json", "dataset.json", "flags.cfg", "config.json")
+_FILES += (
+    "samples.npz",
+    "best.npz",
+    "alphas.npz",
+    "environment.json",
+    "dataset.json",
+    "flags.cfg",
+    "config.json",
+)
 _FOLDERS = {
     "checkpoints": CHECKPOINT.pattern,
     "hessian": r"epoch_\d+\.npz",

@@ -31,10 +31,10 @@ def test_nothing_is_heard_by_default(heard):
 
 
 def test_what_was_kept_back_is_shown_of_a_failure(capfd):
-    with startup._stderr_kept_back():
+    with startup._kept_back():
         os.write(2, b"chatter\n")
     assert capfd.readouterr().err == ""
-    with pytest.raises(ImportError), startup._stderr_kept_back():
+    with pytest.raises(ImportError), startup._kept_back():
         os.write(2, b"the reason\n")
         raise ImportError
     os.write(2, b"after\n")

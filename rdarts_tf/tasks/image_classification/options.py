@@ -202,14 +202,23 @@ class ExportConfig(export.ExportConfig):
     input: str = option(
         "network",
         "uint8",
-        "type of the images: uint8 in 0..255 or float32 in 0..1",
-        choices=("uint8", "float32"),
+        "type of the images: uint8 in 0..255, float32 in 0..1, or with --quantize int8, uint8 less 128",
+        choices=("uint8", "float32", "int8"),
     )
     quantize: str = option(
         "network",
         "none",
         "int8: a TFLite file of 8-bit weights and activations, calibrated on training images",
         choices=("none", "int8"),
+    )
+    output: str = option(
+        "network",
+        "float32",
+        "type of the answers; int8 with --quantize, by the scale that the file tells",
+        choices=("float32", "int8"),
+    )
+    batch_size: int | None = option(
+        "network", None, "fixed number of images of a call, as chips need it; default: any", low=1
     )
     calibration_images: int = option("data", 200, "of --quantize=int8", low=1)
     cell: str = option("network", "normal", "of --what=cell", choices=CELL_TYPES)
@@ -221,6 +230,14 @@ class ExportConfig(export.ExportConfig):
             raise ConfigError(f"--channels={self.channels} is odd; take {self.channels + 1}")
         if self.quantize == "int8" and self.format != "tflite":
             raise ConfigError(f"--quantize=int8 goes with --format=tflite, not {self.format}")
+        for name in ("input", "output"):
+            if getattr(self, name) == "int8" and self.quantize != "int8":
+                raise ConfigError(f"--{name}=int8 needs --quantize=int8")
+        if self.batch_size and (self.format == "keras" or self.what == "cell"):
+            raise ConfigError(
+                f"--batch_size={self.batch_size} is for networks as savedmodel, tflite and onnx; leave it "
+                "out"
+            )
 
 
 def paper(dataset, space):
