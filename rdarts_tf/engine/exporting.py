@@ -18,17 +18,18 @@ from rdarts_tf.runs import placing
 TOLERANCE = {"savedmodel": 1e-5, "keras": 1e-5, "tflite": 1e-4, "onnx": 1e-4}
 
 
-def write_savedmodel(model, path, *, input_type, batch_size=None):
+def write_savedmodel(model, path, *, input_type, batch_size=None, alone=False):
     """A SavedModel with the endpoints serve, serve_<another input type> and metadata.
 
     Args:
         model: what a task serves: INPUT_TYPES, signature(input type) -> {name: TensorSpec}, metadata().
         input_type: of the endpoint serve.
         batch_size: fixed number of examples of a call; None: any.
+        alone: leave the other input types out.
     """
     archive = keras.export.ExportArchive()
     archive.track(model)
-    for name in model.INPUT_TYPES:
+    for name in (input_type,) if alone else model.INPUT_TYPES:
         archive.add_endpoint(
             "serve" if name == input_type else f"serve_{name}",
             _call(model),
@@ -67,7 +68,7 @@ def write_tflite(
     """
     with tempfile.TemporaryDirectory() as folder:
         saved = pathlib.Path(folder) / "model"
-        write_savedmodel(model, saved, input_type=input_type, batch_size=batch_size)
+        write_savedmodel(model, saved, input_type=input_type, batch_size=batch_size, alone=True)
         converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=["serve"])
         if calibration is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
