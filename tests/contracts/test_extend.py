@@ -18,6 +18,7 @@ from rdarts_tf.runs.decisions import Decisions
 from rdarts_tf.runs.files import load_npz
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.tasks import base
+from rdarts_tf.tasks.image_classification import task as images
 from tests import in_process
 from tests.toy_task import task
 
@@ -337,6 +338,7 @@ def evaluated(monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr(evaluation_steps.Evaluation, "train_block", train_block)
     monkeypatch.setattr(evaluation_steps.Evaluation, "validate_block", lambda *args: None)
+    monkeypatch.setattr(images.Evaluation, "examined", None)
     monkeypatch.setattr(
         summaries, "SearchSummaries", lambda *a, **k: types.SimpleNamespace(**BOARD)
     )
