@@ -181,12 +181,16 @@ def differences(config, recorded):
     """["--epochs=50 (the run has 30)", ...] of the fields that determine the result.
 
     Args:
-        recorded: the fields of another run as a dict.
+        recorded: the fields of another run as a dict; one that it lacks, of an earlier version, has its
+            default.
     """
+    of_run = {
+        name: recorded.get(name, default(config, name)) for name in dataclasses.asdict(config)
+    }
     return [
-        f"--{name}={to_text(value)} (the run has {to_text(recorded.get(name))})"
+        f"--{name}={to_text(value)} (the run has {to_text(of_run[name])})"
         for name, value in dataclasses.asdict(config).items()
-        if name not in FREE and value != recorded.get(name)
+        if name not in FREE and value != of_run[name]
     ]
 
 

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "overwrite": "end_to_end/test_export.py",  # of each command: contracts, test_report.py
     "plugin": "contracts/test_plugins.py",  # of every command but the sweep
     "seed": "contracts/test_training.py",
+    "stem": "contracts/test_networks.py",
     "select_channels": "end_to_end/test_selection.py",
     "select_epochs": "end_to_end/test_selection.py",
     "select_layers": "end_to_end/test_selection.py",

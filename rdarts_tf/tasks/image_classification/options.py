@@ -27,6 +27,12 @@ class Shared:
         "of BatchNorm: U(0, 1) as the authors' library, or ones",
         choices=("torch_uniform", "ones"),
     )
+    stem: str = option(
+        "network",
+        "auto",
+        "auto: imagenet, which divides the resolution by 8, from 96x96 pixels on",
+        choices=("auto", "cifar", "imagenet"),
+    )
     sync_batch_norm: bool = option("devices", False, "BatchNorm statistics over all devices")
     momentum: float = option("training", 0.9, "of SGD", low=0.0, high=1.0)
     class_weights: str = option(
@@ -141,12 +147,6 @@ class EvaluateConfig(Shared, evaluate.EvaluateConfig):
     )
     init_channels: int | None = option("network", None, "channels of the first cells, even", low=2)
     layers: int | None = option("network", None, "cells", low=1)
-    stem: str = option(
-        "network",
-        "auto",
-        "auto: imagenet from 96x96 pixels on",
-        choices=("auto", "cifar", "imagenet"),
-    )
     # Regularisation.
     auxiliary_weight: float = option(
         "network", 0.4, "of the auxiliary head's loss; 0: no auxiliary head", low=0.0

@@ -6,7 +6,7 @@ from rdarts_tf import optimizers
 from rdarts_tf.drawing import plots
 from rdarts_tf.tasks import base
 from rdarts_tf.tasks.image_classification import augment, by_class, data, metrics, streams
-from rdarts_tf.tasks.image_classification.derived_network import derived
+from rdarts_tf.tasks.image_classification.derived_network import derived, stem_for
 from rdarts_tf.tasks.image_classification.options import METRICS, SCORE
 from rdarts_tf.tasks.image_classification.supernet import Supernet
 
@@ -104,6 +104,7 @@ class Search(Classification):
             self.data.num_classes,
             channels=config.init_channels,
             num_cells=config.layers,
+            stem=stem_for(self.data.image_shape) if config.stem == "auto" else config.stem,
             batch_norm=config.batch_norm,
             dtype=config.dtype,
             name="supernet",
