@@ -135,7 +135,9 @@ def _told_skipped(bad):
 
 def _told(form, bits, transparent):
     """Sentences on what was done to all pictures; `bits` of those with 16, 0: there are none."""
-    if bits:
+    if bits == 8:
+        yield "the 16-bit training images use 8 bits: values are kept"
+    elif bits:
         factor = (
             f"divided by {2 ** (bits - 8)}" if bits >= 8 else f"multiplied by {2 ** (8 - bits)}"
         )
