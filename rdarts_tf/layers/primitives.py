@@ -248,12 +248,14 @@ PRIMITIVES = {
 }
 
 
-def make(primitive, channels, **kwargs):
+def make(primitive, channels, *, kinds=PRIMITIVES, **kwargs):
     """Builds a primitive by name.
 
+    Args:
+        kinds: {name: maker}.
     Raises:
         ValueError: unknown name; the sentence lists those there are.
     """
-    if primitive not in PRIMITIVES:
-        raise ValueError(f"unknown primitive {primitive!r}; there are: {', '.join(PRIMITIVES)}")
-    return PRIMITIVES[primitive](channels, **kwargs)
+    if primitive not in kinds:
+        raise ValueError(f"unknown primitive {primitive!r}; there are: {', '.join(kinds)}")
+    return kinds[primitive](channels, **kwargs)

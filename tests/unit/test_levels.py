@@ -265,7 +265,7 @@ def test_package_is_read_whole():
     graph = own_imports(sources)
     in_a_function = "engine.path_search"
     assert {"config.search", "runs.follower", in_a_function} <= graph["search"]
-    assert {"layers.mixed_op", "spaces.base"} <= graph["layers.cell"]
+    assert {"layers.mixed_op", "spaces.base"} <= graph["layers.mixed_nodes"]
     assert graph["registry"] == {"errors"}
 
 
