@@ -180,6 +180,7 @@ class EvaluationRun(EpochRun):
         """Writes a finished epoch: files first, the checkpoint last, since it decides where to resume."""
         self.run_dir.append_metrics(row)
         self.board.epoch(row["epoch"], scalars={k: v for k, v in row.items() if k != "epoch"})
+        self.board.pictures(row["epoch"], self.problem.pictures(self.net))
         self.board.flush()
         if self.epoch % self.config.checkpoint_every == 0 or self.epoch == self.config.epochs:
             self._checkpoint(0)

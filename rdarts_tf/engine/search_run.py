@@ -225,6 +225,7 @@ class SearchRun(EpochRun):
         self.board.epoch(row["epoch"], scalars=scalars)
         if found:
             self.board.genotype(row["epoch"], found)
+        self.board.pictures(row["epoch"], self.problem.pictures(self.net))
         self.board.flush()
         due = self.epoch % self.config.checkpoint_every == 0 or self.epoch == self.num_epochs
         if due or self.method.may_return_to(row["epoch"]):

@@ -209,6 +209,10 @@ class Problem:
         """
         return self.rates(config, epoch)
 
+    def pictures(self, net):
+        """{name: uint8 [H, W, 3]} that show after an epoch what the network does; none by default."""
+        return {}
+
     def references(self):
         """{name: float} of numbers to compare the validation metrics with, recorded beside them."""
         return {}
