@@ -1,8 +1,8 @@
 """The pipelines that feed an epoch of pairs.
 
 Pairs are read from disk and decoded in parallel as they are needed. An epoch is a pure function of
-(seed, epoch): every crop has a key of its own, so a run that was killed continues at `first_step` with
-the batches it would have seen.
+(seed, epoch): every crop has a generator of its own, so a run that was killed continues at `first_step`
+with the batches it would have seen.
 """
 
 import os
@@ -14,7 +14,7 @@ from rdarts_tf.tasks.disparity import augment, pairs
 
 # Streams of random numbers, independent of each other.
 _SHUFFLE, _VALID_BATCH, _AUGMENT_TRAIN, _AUGMENT_VALID = range(4)
-_READERS = min(os.cpu_count() or 1, 8)  # pairs that are decoded at the same time
+_READERS = min(os.cpu_count() or 1, 16)  # pairs that are decoded at the same time
 _AHEAD = 2  # batches
 
 
@@ -45,7 +45,7 @@ def train_batches(part, *, batch_size, crop, augmentation_scale, seed, epoch, fi
         part: pairs.Part.
         batch_size: of all but the last batch, which may be smaller.
         crop: (h, w).
-        augmentation_scale: see `augment.Augmentation`.
+        augmentation_scale: see `augment`.
         seed: integer of the run.
         epoch: integer.
         first_step: steps to skip; the others are what they would have been.
@@ -56,18 +56,13 @@ def train_batches(part, *, batch_size, crop, augmentation_scale, seed, epoch, fi
         pairs.PairsError: too large a batch or crop.
     """
     check(part, batch_size=batch_size, crop=crop, name="training")
-    with tf.device("CPU:0"):
-        order = _permutation(part.draws, _key(seed, epoch, _SHUFFLE))
-        key = _key(seed, epoch, _AUGMENT_TRAIN)
+    order = _rng(seed, epoch, _SHUFFLE).permutation(part.draws)
+    augmented = _augmented(part, crop, augmentation_scale)
 
-    def draw(step):
-        rows = order[step * batch_size : (step + 1) * batch_size]
-        return rows, tf.random.split(tf.random.fold_in(key, step), batch_size)[: tf.size(rows)]
+    def load(position):
+        return augmented(order[position], _rng(seed, epoch, _AUGMENT_TRAIN, position))
 
-    steps = tf.data.Dataset.range(
-        first_step, num_steps(part.draws, batch_size), output_type=tf.int32
-    )
-    return _augmented(part, steps.map(draw), batch_size, crop, augmentation_scale)
+    return _batches(load, first_step * batch_size, part.draws, crop, batch_size)
 
 
 def search_batches(
@@ -84,16 +79,16 @@ def search_batches(
     check(valid, batch_size=batch_size, crop=crop, name="search validation")
     options = {"batch_size": batch_size, "crop": crop, "augmentation_scale": augmentation_scale}
     training = train_batches(train, **options, seed=seed, epoch=epoch, first_step=first_step)
-    with tf.device("CPU:0"):
-        order_key, key = _key(seed, epoch, _VALID_BATCH), _key(seed, epoch, _AUGMENT_VALID)
+    augmented = _augmented(valid, crop, augmentation_scale)
 
-    def draw(step):
-        rows = _permutation(valid.draws, tf.random.fold_in(order_key, step))[:batch_size]
-        return rows, tf.random.split(tf.random.fold_in(key, step), batch_size)
+    def load(position):
+        step, place = divmod(position, batch_size)
+        drawn = _rng(seed, epoch, _VALID_BATCH, step)
+        row = drawn.choice(valid.draws, batch_size, replace=False)[place]
+        return augmented(row, _rng(seed, epoch, _AUGMENT_VALID, position))
 
-    last = num_steps(train.draws, batch_size)
-    steps = tf.data.Dataset.range(first_step, last, output_type=tf.int32)
-    validation = _augmented(valid, steps.map(draw), batch_size, crop, augmentation_scale)
+    last = num_steps(train.draws, batch_size) * batch_size
+    validation = _batches(load, first_step * batch_size, last, crop, batch_size)
     return tf.data.Dataset.zip((training, validation))
 
 
@@ -111,21 +106,12 @@ def score_batches(part, *, batch_size, multiple):
     size = padded_size(part, multiple)
 
     def load(row):
-        left, right, disparity = _read(part, row)
-        height, width = tf.unstack(tf.shape(disparity))
-        rows, columns = (
-            tf.minimum(tf.range(side), last - 1)
-            for side, last in zip(size, (height, width), strict=True)
-        )
-        left, right = (
-            augment.normalize(tf.gather(tf.gather(image, rows), columns, axis=1))
-            for image in (left, right)
-        )
-        margin = [[0, size[0] - height], [0, size[1] - width]]
-        return left, right, tf.pad(disparity, margin, constant_values=np.nan)
+        left, right, disparity = part.read(row)
+        margin = [(0, side - has) for side, has in zip(size, disparity.shape, strict=True)]
+        images = (np.pad(v, (*margin, (0, 0)), "edge") for v in (left, right))
+        return *map(augment.normalize, images), np.pad(disparity, margin, constant_values=np.nan)
 
-    rows = tf.data.Dataset.range(len(part), output_type=tf.int32)
-    return _batched(rows.map(load, num_parallel_calls=_READERS), size, batch_size)
+    return _batches(load, 0, len(part), size, batch_size)
 
 
 def padded_size(part, multiple):
@@ -133,40 +119,27 @@ def padded_size(part, multiple):
     return tuple(-(-side // multiple) * multiple for side in part.largest)
 
 
-def _augmented(part, draws, batch_size, crop, scale):
-    """Batches of a Dataset of (rows [b], keys [b, 2])."""
-    augmentation = augment.Augmentation(
-        tuple(crop), scale=scale, max_offset=part.max_offset, flip=part.flip
-    )
-
-    def load(row, key):
-        return augmentation(*_read(part, row // part.crops), key)
-
-    return _batched(draws.unbatch().map(load, num_parallel_calls=_READERS), crop, batch_size)
+def _augmented(part, crop, scale):
+    """(row, generator) -> a crop of one of the pairs."""
+    options = {"max_offset": part.max_offset, "flip": part.flip}
+    augmentation = augment.Augmentation(tuple(crop), scale=scale, **options)
+    return lambda row, rng: augmentation(*part.read(row // part.crops), rng)
 
 
-def _read(part, row):
-    """A pair of `part`, by tensors."""
-    # Not "stateful", or under op determinism one would be read after the other.
-    pair = tf.numpy_function(part.read, [row], [tf.uint8, tf.uint8, tf.float32], stateful=False)
-    shapes = ([None, None, 3], [None, None, 3], [None, None])
-    return tuple(tf.ensure_shape(v, shape) for v, shape in zip(pair, shapes, strict=True))
+def _batches(load, first, last, size, batch_size):
+    """Batches of what `load` returns for the positions from `first` to `last`, images of one size."""
+    dtype, shapes = tf.float32, ((*size, 3), (*size, 3), tuple(size))
+
+    def element(position):
+        # Not "stateful", or under op determinism they would be loaded one after the other.
+        loaded = tf.numpy_function(load, [position], [dtype] * 3, stateful=False)
+        return tuple(tf.ensure_shape(v, shape) for v, shape in zip(loaded, shapes, strict=True))
+
+    positions = tf.data.Dataset.range(first, last)
+    loaded = positions.map(element, num_parallel_calls=_READERS, deterministic=True)
+    return loaded.batch(batch_size).prefetch(_AHEAD)
 
 
-def _batched(elements, size, batch_size):
-    def shaped(left, right, disparity):
-        shape = tuple(size)
-        return *(tf.ensure_shape(v, (*shape, 3)) for v in (left, right)), tf.ensure_shape(
-            disparity, shape
-        )
-
-    return elements.map(shaped).batch(batch_size).prefetch(_AHEAD)
-
-
-def _key(seed, epoch, use):
-    """[2]: the key of one stream of one epoch."""
-    return tf.random.fold_in(tf.random.fold_in([seed, 0], epoch), use)
-
-
-def _permutation(n, key):
-    return tf.random.experimental.stateless_shuffle(tf.range(n), key)
+def _rng(*key):
+    """A generator of its own for each key of integers."""
+    return np.random.default_rng(key)
