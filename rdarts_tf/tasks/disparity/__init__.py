@@ -1,1 +1,1 @@
-"""Disparity of pairs of images (Zela et al. 2020, app. E; Saikia et al. 2019)."""
+"""Disparity estimation: stereo networks of three cell types (Zela et al. 2020, app. E; Saikia et al. 2019)."""
