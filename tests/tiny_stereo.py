@@ -1,0 +1,22 @@
+"""A data set of three parts of random textures, the right image a whole number of pixels to the left."""
+
+import numpy as np
+
+from rdarts_tf.tasks.disparity import pairs
+
+SIZE = (18, 34)
+
+
+def _pair(rng):
+    d, (height, width) = rng.integers(0, 5), SIZE
+    wide = rng.integers(0, 256, (height, width + d, 3), dtype=np.uint8)
+    truth = np.full(SIZE, d, np.float32)
+    truth[:, : width // 4] = np.nan
+    return wide[:, :width], wide[:, d:], truth
+
+
+def load(*, data_dir=None, num=3, crops=2, valid=True):
+    rng = np.random.default_rng(0)
+    parts = [pairs.of_arrays([_pair(rng) for _ in range(num)], crops=crops) for _ in range(3)]
+    digest = pairs.content_digest(parts)
+    return pairs.Data("tiny", parts[0], parts[1] if valid else None, parts[2], digest)
