@@ -166,8 +166,19 @@ def _from_call(text):
         raise ValueError("expected Genotype(normal=[...], normal_concat=..., ...)")
     fields = {keyword.arg: _literal(keyword.value) for keyword in call.keywords}
     types = [name for name in fields if name != "concat" and not name.endswith("_concat")]
-    _check_fields([keyword.arg for keyword in call.keywords], [*types, *map(_concat_name, types)])
-    return _genotype({t: fields[t] for t in types}, {t: fields[_concat_name(t)] for t in types})
+    names = [keyword.arg for keyword in call.keywords]
+    if "upsample" in types and names == types:  # as the authors of AutoDispNet print theirs
+        concat = {t: _nodes(t, fields[t]) for t in types}
+    else:
+        _check_fields(names, [*types, *map(_concat_name, types)])
+        concat = {t: fields[_concat_name(t)] for t in types}
+    return _genotype({t: fields[t] for t in types}, concat)
+
+
+def _nodes(cell_type, pairs):
+    """The states of a cell's nodes."""
+    inputs, sizes = _layout(cell_type, len(pairs))
+    return range(inputs, inputs + len(sizes))
 
 
 def _check_fields(found, expected):

@@ -211,7 +211,7 @@ def _small():
         **dict(zip(_SIZE, (1, 3, 2, 8), strict=True)),
         "crop_height": 48,
         "crop_width": 128,
-        "epochs": 20,
+        "epochs": 15,
         "batch_size": 8,
         "learning_rate": 2e-3,
     }
