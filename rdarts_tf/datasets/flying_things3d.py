@@ -38,6 +38,7 @@ def load(path="flying_things3d", *, data_dir=None, final=False, half=False):
     Raises:
         UserError: the files are not there, or cannot be used.
     """
+    pairs.check_booleans(final=final, half=half)
     root = files.resolved(path, data_dir, _DEFAULT)
     if (root / "disparity" / "TRAIN").is_dir():
         lists = _full(root, "frames_finalpass" if final else "frames_cleanpass")

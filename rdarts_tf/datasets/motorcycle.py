@@ -26,11 +26,9 @@ def load(*, data_dir=None, half=True, crops=200):
     Raises:
         PairsError: scikit-image is not installed, or a value that cannot be.
     """
-    if type(half) is not bool or type(crops) is not int or crops < 1:
-        raise pairs.PairsError(
-            f"cannot take motorcycle(half={half!r}, crops={crops!r}); give True or False, and a whole "
-            "number of at least 1"
-        )
+    pairs.check_booleans(half=half)
+    if type(crops) is not int or crops < 1:
+        raise pairs.PairsError(f"crops={crops!r} must be a whole number of at least 1")
     whole = _whole()
     left, right, disparity = pairs.halve(*whole) if half else whole
     factor = 1 if half else 2

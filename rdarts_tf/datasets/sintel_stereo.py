@@ -24,6 +24,7 @@ def load(path="sintel_stereo", *, data_dir=None, final=False, occluded=True):
     Raises:
         UserError: the files are not there, or cannot be used.
     """
+    pairs.check_booleans(final=final, occluded=occluded)
     root = files.resolved(path, data_dir, _DEFAULT) / "training"
     found = sorted((root / "disparities").glob("*/*.png"))
     if not found:

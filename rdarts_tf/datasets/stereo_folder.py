@@ -48,6 +48,7 @@ def load(
     Raises:
         UserError: the files are not there, or cannot be used.
     """
+    pairs.check_booleans(negative=negative, half=half)
     if encoding is not None and encoding not in formats.ENCODINGS:
         raise pairs.PairsError(
             f"unknown encoding {encoding!r}; there are: {', '.join(formats.ENCODINGS)}"

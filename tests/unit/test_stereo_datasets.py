@@ -93,8 +93,24 @@ def test_motorcycle_errors(monkeypatch):
         "motorcycle",
         r"comes with scikit-image, .* install it with pip install 'rdarts-tf\[stereo\]",
     )
-    fails("motorcycle(crops=0)", r"half=True, crops=0\); give True or False, and a whole number")
-    fails("motorcycle(half=2)", "half=2")
+    fails("motorcycle(crops=0)", "crops=0 must be a whole number of at least 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("motorcycle", ["half"]),
+        ("stereo_folder", ["negative", "half"]),
+        ("flying_things3d", ["final", "half"]),
+        ("sintel_stereo", ["final", "occluded"]),
+    ],
+)
+def test_a_word_is_no_boolean(name, arguments):
+    for argument in arguments:
+        fails(
+            f"{name}({'., ' * (name == 'stereo_folder')}{argument}=no)",
+            f"{argument}='no' must be True or",
+        )
 
 
 # Folders.

@@ -139,6 +139,17 @@ def test_what_does_not_fit_is_told():
         streams.search_batches(part_of(5), part_of(3), **SETTINGS)
 
 
+def test_a_pair_that_cannot_be_read_ends_the_epoch_with_its_sentence():
+    def broken():
+        raise pairs.PairsError("cannot read a.png; repair it")
+
+    part = pairs.Part((functools.partial(numbered, 1), broken), ((6, 8),) * 2)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="PairsError: cannot read a.png; repair it"
+    ):
+        batches(streams.score_batches(part, batch_size=2, multiple=4))
+
+
 def test_the_search_takes_a_share_of_training_where_there_is_no_validation_part():
     train, valid = pairs.split_search(data_of(7), 0.5)
     assert [part.read(0)[2][0, 0] for part in (train, valid)] == [0, 3]

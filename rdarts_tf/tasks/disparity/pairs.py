@@ -115,6 +115,13 @@ class Data:
         return {f"{name} pairs": part for name, part in parts.items() if part is not None}
 
 
+def check_booleans(**values):
+    """Raises PairsError unless all arguments of a data set are True or False."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise PairsError(f"{name}={value!r} must be True or False")
+
+
 def training_part(data):
     """The Part to train on.
 
