@@ -90,7 +90,8 @@ def _train(config, run_dir, *, searched, overwrite):
                 say=run_dir.say,
             )
             run_dir.write_description(config, data.record(), history=history)
-            result = _result(problem.SCORE, seed, run.run()) | {"epochs": config.epochs}
+            result = _result(problem.SCORE, seed, run.run()) | problem.further_tests(run.net)
+            result |= {"epochs": config.epochs}
             seed_dir.write_json("result.json", result)
     with distribution.chief_first(strategy):
         if run_dir.WRITES:

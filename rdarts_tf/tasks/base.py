@@ -213,6 +213,10 @@ class Problem:
         """{name: uint8 [H, W, 3]} that show after an epoch what the network does; none by default."""
         return {}
 
+    def further_tests(self, net):
+        """{name: float} that result.json has beside the score, of the weights that were scored last."""
+        return {}
+
     def references(self):
         """{name: float} of numbers to compare the validation metrics with, recorded beside them."""
         return {}

@@ -15,7 +15,7 @@ from tests import in_process, tiny_stereo
 DATA = "--dataset=tests.tiny_stereo"
 SIZE = ["--stems=1", "--encoder_cells=1", "--decoder_cells=1", "--max_displacement=2"]
 SIZE += ["--init_channels=2", "--crop_height=8", "--crop_width=16", "--batch_size=4", DATA]
-SEARCH = ["--space=s6", "--eigensolver=lanczos", *SIZE]
+SEARCH = ["--space=s6", *SIZE]
 CELLS = ["('sep_conv_3x3', 0)", "('skip_connect', 1)", "('max_pool_3x3', 0)", "('skip_connect', 2)"]
 GENOTYPE = "Genotype({})".format(
     ", ".join(
@@ -78,14 +78,13 @@ def rows_of(folder):
 
 
 def test_a_search_killed_between_steps_ends_with_the_same_bits(command, tmp_path, monkeypatch):
-    """The exact step, with lambda_max, references and pictures of every epoch."""
-    flags = [*SEARCH, "--epochs=2"]
+    """With references and pictures of every epoch."""
+    flags = [*SEARCH, "--epochs=2", "--alpha_step=first_order", "--hessian_every=0"]
     out = killed_and_whole(command, monkeypatch, search, flags, tmp_path)
-    assert "epe" in out and "lambda_max" in out
+    assert "epe" in out
     for name in ("alphas.npz", "checkpoints/epoch_0002_step_000000.npz"):
         assert_same_arrays(tmp_path / "whole" / name, tmp_path / "killed" / name)
     row = rows_of(tmp_path / "whole")[-1]
-    assert row["curvature/lambda_max"] is not None
     assert row["validation/block_matching_epe"] < row["validation/constant_epe"]
     tags = pictures_by_epoch(tmp_path / "whole/tensorboard")
     names = {f"example/{name}" for name in ("left", "truth", "prediction", "error")}
@@ -101,7 +100,7 @@ def pictures_by_epoch(folder):
 
 
 def test_an_evaluation_killed_between_steps_is_tested_and_exported(command, tmp_path, monkeypatch):
-    flags = [*TRAIN, "--epochs=2", "--seeds=5"]
+    flags = [*TRAIN, "--epochs=2", "--seeds=5", "--test_also=tests.tiny_stereo(num=3)"]
     out = killed_and_whole(command, monkeypatch, evaluate, flags, tmp_path)
     assert "test epe" in out and "block matching" in out
     for name in ("checkpoints/epoch_0002_step_000000.npz", "best.npz"):
@@ -110,6 +109,7 @@ def test_an_evaluation_killed_between_steps_is_tested_and_exported(command, tmp_
     result = json.loads((tmp_path / "whole/evaluate/e/result.json").read_text())
     rows = rows_of(tmp_path / "whole/evaluate/e/seed_5")
     assert result["seeds"][0]["validation_epe"] == min(row["score/epe"] for row in rows)
+    assert result["seeds"][0]["tiny_epe"] == pytest.approx(result["epe_mean"])
     assert 0 < result["test_block_matching_epe"] < result["test_constant_epe"]
     for kind in ("savedmodel", "tflite", "onnx"):
         code, out, err = command(export, f"--run_dir={tmp_path / 'whole'}", f"--format={kind}")
@@ -133,7 +133,6 @@ REFUSED = [
     (["--drop_path_prob=0.2"], ["--drop_path_prob", "image_classification", "disparity"]),
     (["--method=rdarts_dp"], ["rdarts_dp", "--drop_path_prob", "do not have"]),
     (["--method=rdarts_augmentation", "--augmentation_scale=2"], ["--augmentation_scale=2"]),
-    (["--half_size", "--crop_height=12"], ["12x16", "9x17"]),
 ]
 
 
@@ -159,8 +158,8 @@ def config(**changes):
 
 
 def test_flags_reach_data_and_networks():
-    problem = task.Search(config(half_size=True, crop_height=8), tiny_stereo.load())
-    assert problem.train.sizes[0] == (9, 17) and problem.num_steps == 2
+    problem = task.Search(config(), tiny_stereo.load())
+    assert problem.num_steps == 2
     assert len(task.Search(config(train_portion=0.7), tiny_stereo.load(valid=False)).train) == 2
     net = task.Search(config(batch_norm=False, stop_prediction=True), tiny_stereo.load()).network()
     assert net.stop_prediction and {v.name for v in net.non_trainable_variables} == {

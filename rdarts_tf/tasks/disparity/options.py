@@ -89,9 +89,6 @@ class SearchConfig(Shared, search.SearchConfig):
         low=0.0,
         high=1.0,
     )
-    half_size: bool = option(
-        "data", False, "halve all pairs, as the paper does with FlyingThings3D for its searches"
-    )
     augmentation_scale: float = option(
         "data", 1.0, "by which the variance of each augmentation is multiplied", low=0.0
     )
@@ -138,6 +135,9 @@ class EvaluateConfig(Shared, evaluate.EvaluateConfig):
     dataset: str | None = option(
         "what", None, "data set; default: that of the run, else flying_things3d"
     )
+    test_also: str | None = option(
+        "data", None, "a further data set, such as sintel_stereo, whose test pairs are scored, too"
+    )
     learning_rate: float | None = option(
         "training", None, "of Adam in epoch 0; a cosine takes it to 0", low=0.0
     )
@@ -163,6 +163,11 @@ class EvaluateConfig(Shared, evaluate.EvaluateConfig):
         "of the correlation, in pixels of 1/8, with one stem 1/4 of the size",
         low=1,
     )
+
+    def check_values(self):
+        super().check_values()
+        if self.test_also and self.split != "test":
+            raise ConfigError(f"--test_also={self.test_also} needs --split=test, not {self.split}")
 
     augmentation_scale = 1.0  # of all trainings from scratch (Zela et al. 2020, app. E)
 

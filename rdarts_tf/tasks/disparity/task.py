@@ -1,5 +1,6 @@
 """Disparity estimation as a task: one supernet or derived network, and how pairs train it."""
 
+import dataclasses
 import functools
 
 import tensorflow as tf
@@ -115,7 +116,6 @@ class Search(Matching):
     """
 
     def __init__(self, config, data):
-        data = data.halved() if config.half_size else data
         train, valid = pairs.split_search(data, config.train_portion)
         super().__init__(config, data, seed=config.seed, train=train, scored=valid)
         self.check(valid, "search validation")
@@ -180,6 +180,9 @@ class Evaluation(Matching):
         if config.split == "test" and data.valid is not None:
             self.tested, self.KEEPS_BEST = data.test, True
             self.test_steps = streams.num_steps(len(data.test), config.batch_size)
+        self.further = None
+        if config.test_also:
+            self.further = dataclasses.replace(config, dataset=config.test_also).load_dataset()
 
     def network(self):
         return network_of(self.config)
@@ -217,6 +220,20 @@ class Evaluation(Matching):
 
     def test_epoch(self, config):
         return self._whole(self.tested)
+
+    def further_tests(self, net):
+        """The metrics on the test pairs of --test_also."""
+        if self.further is None:
+            return {}
+
+        @tf.function(autograph=False)
+        def sums_of(batch):
+            mode = {"rates": {}, "seed": None, "training": False}
+            found = self.loss(lambda *x: net(*x, training=False), batch, [], **mode)
+            return tf.stack(self.sums(found.outputs, batch))
+
+        sums = sum(sums_of(batch).numpy() for batch in self._whole(self.further.test))
+        return {f"{self.further.name}_{k}": v for k, v in self.metrics(sums.tolist()).items()}
 
 
 def _adam(w, slots, g, rates):
