@@ -160,7 +160,8 @@ def config(**changes):
 def test_flags_reach_data_and_networks():
     problem = task.Search(config(), tiny_stereo.load())
     assert problem.num_steps == 2
-    assert len(task.Search(config(train_portion=0.7), tiny_stereo.load(valid=False)).train) == 2
+    split = config(train_portion=0.7, batch_size=2)
+    assert len(task.Search(split, tiny_stereo.load(valid=False)).train) == 2
     net = task.Search(config(batch_norm=False, stop_prediction=True), tiny_stereo.load()).network()
     assert net.stop_prediction and {v.name for v in net.non_trainable_variables} == {
         "alpha_normal", "alpha_reduce", "alpha_upsample"
