@@ -1,10 +1,22 @@
-"""A data set of three parts of random textures, the right image a whole number of pixels to the left."""
+"""A space of disparity cells of one node, and a data set of random textures, moved by whole pixels."""
 
 import numpy as np
 
+from rdarts_tf.spaces import s6
+from rdarts_tf.spaces.base import CellSpace, Space
 from rdarts_tf.tasks.disparity import pairs
 
 SIZE = (18, 34)
+_ROW = s6.SPACE.cell("normal").primitives[:1]
+SPACE = Space(
+    "tiny_stereo",
+    {
+        "normal": CellSpace(_ROW * 2, 1),
+        "reduce": CellSpace(_ROW * 2, 1),
+        "upsample": CellSpace(_ROW * 4, 1, 4, (4,)),
+    },
+    task="disparity",
+)
 
 
 def _pair(rng):
