@@ -1,4 +1,4 @@
-"""A search of disparity cells on two replicas is that on one device, BatchNorm over all pairs."""
+"""A search of disparity cells on two replicas is that on one device, batches of an odd number included."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ run_dir.create()
 run = search_run.SearchRun(SearchConfig(
     space="tests.tiny_stereo", dataset="tests.tiny_stereo(num=2)", epochs=1, batch_size=3, stems=1,
     encoder_cells=1, decoder_cells=1, max_displacement=2, init_channels=2, crop_height=8, crop_width=16,
-    strategy=sys.argv[2], sync_batch_norm=True, hessian_every=0, alpha_step="first_order"), run_dir)
+    strategy=sys.argv[2], batch_norm=False, hessian_every=0, alpha_step="first_order"), run_dir)
 assert run.trainer.strategy.num_replicas_in_sync == (2 if sys.argv[2] == "mirrored" else 1)
 run.run()
 """
