@@ -105,7 +105,7 @@ def test_an_evaluation_killed_between_steps_is_tested_and_exported(command, tmp_
     rows = rows_of(tmp_path / "whole/evaluate/e/seed_5")
     assert result["seeds"][0]["validation_epe"] == min(row["score/epe"] for row in rows)
     assert result["seeds"][0]["tiny_epe"] == pytest.approx(result["epe_mean"])
-    assert 0 < result["test_block_matching_epe"] < result["test_constant_epe"]
+    assert result["test_block_matching_epe"] == 0 < result["test_constant_epe"]
     for kind in ("savedmodel", "tflite", "onnx"):
         code, out, err = command(export, f"--run_dir={tmp_path / 'whole'}", f"--format={kind}")
         assert code == 0, err
