@@ -106,7 +106,7 @@ def test_an_evaluation_killed_between_steps_is_tested_and_exported(command, tmp_
     assert result["seeds"][0]["validation_epe"] == min(row["score/epe"] for row in rows)
     assert result["seeds"][0]["tiny_epe"] == pytest.approx(result["epe_mean"])
     assert result["test_block_matching_epe"] == 0 < result["test_constant_epe"]
-    for kind in ("savedmodel", "tflite", "onnx"):
+    for kind in ("savedmodel", "tflite"):
         code, out, err = command(export, f"--run_dir={tmp_path / 'whole'}", f"--format={kind}")
         assert code == 0, err
         assert "100.0 % of the pixels" in out

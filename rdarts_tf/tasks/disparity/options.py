@@ -191,6 +191,11 @@ class ExportConfig(export.ExportConfig):
     input, quantize, cell = "uint8", "none", "normal"  # there is no choice
 
     def check_values(self):
+        if self.format == "onnx":
+            raise ConfigError(
+                "--format=onnx cannot hold transposed convolutions of images of any size (its converter "
+                "fails on them); take savedmodel or tflite"
+            )
         if self.what == "cell":
             raise ConfigError(
                 "--what=cell is for cells of image classification; a disparity cell goes with its "
