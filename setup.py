@@ -9,6 +9,7 @@ HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "rdarts_tf/__init__.py").read_text())[1]
 NOTEBOOKS = ["ipykernel>=7,<8", "nbclient>=0.10,<1", "nbformat>=5.10,<6"]
 RAY = ["ray>=2.60,<3"]
+STEREO = ["scikit-image>=0.26,<0.27"]
 
 setup(
     name="rdarts-tf",
@@ -30,6 +31,7 @@ setup(
         "importlib_resources>=7.1,<8",
         "matplotlib>=3.11,<4",
         "numpy>=2.4,<3",
+        "pillow>=13,<14",
         "scikit-learn>=1.9,<2",
         "scipy>=1.17,<2",
         "tqdm>=4.70,<5",
@@ -39,6 +41,14 @@ setup(
         "notebooks": NOTEBOOKS,
         "onnx": ["onnx>=1.23,<2", "onnxruntime>=1.32,<2", "tf2onnx>=1.17,<1.18"],
         "ray": RAY,
-        "test": ["pytest>=9.0,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17.6,<0.18", *NOTEBOOKS, *RAY],
+        "stereo": STEREO,
+        "test": [
+            "pytest>=9.0,<10",
+            "pytest-xdist>=3.8,<4",
+            "ruff>=0.17.6,<0.18",
+            *NOTEBOOKS,
+            *RAY,
+            *STEREO,
+        ],
     },
 )

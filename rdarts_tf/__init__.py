@@ -4,12 +4,25 @@ From Python: `search`, `open_run`, `Run`, `Dataset`, `report` and `UserError`, s
 """
 
 import importlib
+import signal
+import sys
 
 __version__ = "0.1.0"
 
 # {name: module that has it}; imported when first asked for, so that commands start without them.
 _API = {"Dataset": "api", "Run": "api", "open_run": "api", "UserError": "errors"}
 _COMMANDS = ("report", "search")  # modules that can be called
+
+
+def _is_command():
+    """Whether this process is one of python -m rdarts_tf.search and the like."""
+    _, _, rest = " ".join(sys.orig_argv).partition(" -m ")
+    return rest.startswith("rdarts_tf.")
+
+
+# A command ends by a signal at once, without a traceback, but where a run takes it, see runs.progress.
+if _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def __getattr__(name):

@@ -24,10 +24,11 @@ from rdarts_tf.config import base, flags
 from rdarts_tf.config import search as search_config
 from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.config.evaluate import folder_name
+from rdarts_tf.engine import startup
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import rule
-from rdarts_tf.runs import lengths, placing, same_data
-from rdarts_tf.runs.files import load_npz
+from rdarts_tf.runs import lengths, placing, same_data, schemas
+from rdarts_tf.runs.files import damage
 from rdarts_tf.runs.placing import write_files
 from rdarts_tf.runs.run_dir import RunDir
 
@@ -90,7 +91,7 @@ def regrets(config, paths):
     from rdarts_tf.analysis import regret
     from rdarts_tf.drawing import plots
 
-    settings = [_recorded(path) for path in paths]
+    settings = [_searched(path) for path in paths]
     table = _regret_table(config, settings)
     labels = regret.labels([_without_free(each) for each in settings])
     _check_seeds(paths, labels, settings)
@@ -122,6 +123,7 @@ def _hessians(config, path):
 
 def _discretized(config, path):
     """Yields a row of discretization.csv for each whole epoch's checkpoint."""
+    startup.load_tensorflow()
     from rdarts_tf.engine import discretization  # not earlier: it loads TensorFlow
 
     for run, epoch in _checkpoints(config, pathlib.Path(path)):
@@ -162,13 +164,15 @@ def _checkpoints(config, path, **changes):
         raise UserError(
             f"run {path} has sampled its architectures; only a run that trains alpha can be analysed so"
         )
+    startup.load_tensorflow()
     from rdarts_tf.engine import search_run  # not earlier: TensorFlow takes seconds to load
 
     run = search_run.SearchRun(settings, run_dir)
     same_data.check_same_data(run_dir.read_json("dataset.json"), run.data.record(), path)
-    run.decisions.load()
+    run.logbook.decisions = run_dir.read_decisions()
+    run.decisions.extend(recorded, 0)
     for num_epochs, file in sorted(checkpoints):
-        run.load(load_npz(file))
+        run.load(run_dir.load(file))
         yield run, num_epochs - 1
 
 
@@ -262,6 +266,16 @@ def _recorded(path):
     recorded = RunDir(path).read_json("config.json")
     if recorded is None:
         raise UserError(f"{path} is no run directory: it holds no config.json")
+    if not {"space", "method"} <= set(recorded):
+        raise UserError(f"{path} is no run directory of a search")
+    return recorded
+
+
+def _searched(path):
+    """`_recorded`, complete."""
+    recorded = _recorded(path)
+    with damage(pathlib.Path(path) / "config.json"):
+        schemas.check(recorded, schemas.SEARCH)
     return recorded
 
 

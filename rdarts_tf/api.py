@@ -15,7 +15,6 @@ from rdarts_tf.config import search as search_config
 from rdarts_tf.config.base import ConfigError
 from rdarts_tf.datasets import arrays
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods.tracker import LAMBDA_MAX
 from rdarts_tf.runs import child, given
 from rdarts_tf.runs.result import Result
@@ -109,8 +108,7 @@ class Run:
     @property
     def genotype(self):
         """genotypes.genotype.Genotype, or None while the search is not finished."""
-        path = self.path / "genotype.json"
-        return genotype.parse(path.read_text()) if path.exists() else None
+        return RunDir(self.path).read_genotype()
 
     @property
     def history(self):
@@ -146,7 +144,11 @@ class Run:
     def _winner(self):
         """The search that found the genotype."""
         selection = RunDir(self.path).read_json("selection.json")
-        return self.runs[selection["winner"]] if selection else self
+        if not selection:
+            return self
+        if (name := selection["winner"]) not in self.runs:
+            raise UserError(f"{self.path} has selected {name[:100]!r}, which is not in its runs")
+        return self.runs[name]
 
     def evaluate(self, *, seeds=None, **flags):
         """Trains the found cells from scratch, as python -m rdarts_tf.evaluate.
@@ -244,9 +246,9 @@ def search(**flags):
         _check_same_arrays(path, data.spec, overwrite=given["overwrite"])
         arrays.store(data.data, path)
     child.run("search", child.arguments(flags | {"run_dir": path}))
-    specs = (config.space, config.dataset, config.method)
-    names = [registry.parse(spec)[0] for spec in specs]
-    return Run(path, plugin=[name for name in names if "." in name])
+    specs = {"spaces": config.space, "datasets": config.dataset, "methods": config.method}
+    outside = [spec for kind, spec in specs.items() if registry.is_outside(kind, spec)]
+    return Run(path, plugin=[registry.parse(spec)[0] for spec in outside])
 
 
 def open_run(path, *, plugin=()):

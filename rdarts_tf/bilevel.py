@@ -70,7 +70,7 @@ def finite_difference(
 ):
     """d - xi (grad_alpha L_train(w+, alpha) - grad_alpha L_train(w-, alpha)) / 2 epsilon (eq. 8).
 
-    w+- = w +- epsilon v,  epsilon = radius / ||v||_2.
+    w+- = w +- radius u,  v = ||v||_2 u.
 
     Args:
         train_loss, valid_loss, w, alpha, weight_step, all_mean: as `exact`. `train_loss` may also
@@ -86,13 +86,15 @@ def finite_difference(
     virtual, xi = weight_step(w, g), xi(g) if callable(xi) else xi
     both = all_mean(gradient(valid_loss, virtual, alpha, of=[*alpha, *virtual]))
     d, v = both[: len(alpha)], direction(both[len(alpha) :])
-    epsilon = radius / tf.linalg.global_norm(v)
-    plus = [w_ + epsilon * v_ for w_, v_ in zip(w, v, strict=True)]
-    minus = [w_ - epsilon * v_ for w_, v_ in zip(w, v, strict=True)]
+    norm = global_norm(v)
+    u = [tf.math.divide_no_nan(v_, norm) for v_ in v]
+    plus = [w_ + radius * u_ for w_, u_ in zip(w, u, strict=True)]
+    minus = [w_ - radius * u_ for w_, u_ in zip(w, u, strict=True)]
     g_plus = all_mean(gradient(at_plus, plus, alpha, of=alpha))
     g_minus = all_mean(gradient(at_minus, minus, alpha, of=alpha))
     return [
-        d_ - xi * (p_ - m_) / (2 * epsilon) for d_, p_, m_ in zip(d, g_plus, g_minus, strict=True)
+        d_ - xi * norm * (p_ - m_) / (2 * radius)
+        for d_, p_, m_ in zip(d, g_plus, g_minus, strict=True)
     ]
 
 
@@ -102,3 +104,9 @@ def gradient(loss, *arguments, of):
         tape.watch(of)
         value = loss(*arguments)
     return tape.gradient(value, of, unconnected_gradients="zero")
+
+
+def global_norm(tensors):
+    """||x||_2 of all tensors together, of which no square under- or overflows."""
+    largest = tf.reduce_max([tf.reduce_max(tf.abs(x)) for x in tensors])
+    return largest * tf.linalg.global_norm([tf.math.divide_no_nan(x, largest) for x in tensors])

@@ -10,8 +10,10 @@ import sys
 from rdarts_tf import registry
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
+from rdarts_tf.engine import startup
 from rdarts_tf.errors import UserError
-from rdarts_tf.runs import extension, given, lengths
+from rdarts_tf.runs import extension, given, lengths, samples, schemas
+from rdarts_tf.runs.files import damage
 from rdarts_tf.runs.follower import open_run_dir
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.same_data import check_same_data
@@ -23,10 +25,15 @@ def main(config, *, run_dir, overwrite, extend):
     resolved = evaluate_config.resolve(config, searched)
     root = searched or RunDir(evaluate_config.default_run_dir(config))
     run_dir = open_run_dir(resolved, root.path / "evaluate" / resolved.name)
-    run_dir.check_ours("evaluation", overwrite=overwrite)
-    if not overwrite:
-        _check_same(resolved, run_dir, extend=extend)
-    return _evaluate(resolved, run_dir, searched=searched, overwrite=overwrite)
+    by_default = config.batch_size is None
+    with run_dir.locked():
+        run_dir.check_ours("evaluation", overwrite=overwrite)
+        known = run_dir.read_json("dataset.json") if by_default and not overwrite else None
+        resolved = resolved.fitted(known) if known and "num_examples" in known else resolved
+        if not overwrite:
+            _check_same(resolved, run_dir, extend=extend)
+        options = {"searched": searched, "overwrite": overwrite, "by_default": by_default}
+        return _evaluate(resolved, run_dir, **options)
 
 
 def _check_same(config, run_dir, *, extend):
@@ -40,15 +47,16 @@ def _check_same(config, run_dir, *, extend):
             raise UserError(f"{seed_dir.path} cannot go on: {obstacle}; {remedy}")
 
 
-def _evaluate(config, run_dir, *, searched, overwrite):
+def _evaluate(config, run_dir, **options):
     """Trains with each seed that has no result yet, then writes what all seeds together give."""
     # Not earlier: TensorFlow takes seconds to load.
+    startup.load_tensorflow()
     from rdarts_tf.engine import distribution, epochs
 
     distribution.configure_runtime()
     try:
         with distribution.losses_told(config.strategy):
-            _train(config, run_dir, searched=searched, overwrite=overwrite)
+            _train(config, run_dir, **options)
     except epochs.Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
@@ -58,22 +66,25 @@ def _evaluate(config, run_dir, *, searched, overwrite):
     return 0
 
 
-def _train(config, run_dir, *, searched, overwrite):
-    from rdarts_tf.engine import distribution, epochs, evaluation_run
+def _train(config, run_dir, *, searched, overwrite, by_default):
+    from rdarts_tf.engine import distribution, epochs, evaluation_run, problems
 
     strategy = distribution.make_strategy(config.strategy)
     distribution.check_same(strategy, base.SAME_FLAGS, digest=base.digest(config))
     task = registry.load_task(config.TASK, "task")
     data = config.load_dataset(run_dir.path)
+    problems.tell(data, run_dir.say)
     _check_data(config, data, None if overwrite else run_dir, searched)
-    problems = {seed: task.Evaluation(config, data, seed=seed) for seed in config.seed_list()}
-    some = next(iter(problems.values()))
+    config = _fitted(config, data, run_dir.say) if by_default else config
+    by_seed = {seed: task.Evaluation(config, data, seed=seed) for seed in config.seed_list()}
+    some = next(iter(by_seed.values()))
     facts = _facts(config, data, some, say=run_dir.say)
     with distribution.chief_first(strategy):
         if overwrite:
             run_dir.clear("evaluation")  # all seeds, also those not asked for: they had other flags
+    run_dir.create()
     history = _history(config, run_dir)
-    for seed, problem in problems.items():
+    for seed, problem in by_seed.items():
         seed_dir = run_dir.folder(f"seed_{seed}")
         seed_dir.create()
         missing = not _is_done(seed_dir, config, history)
@@ -90,13 +101,32 @@ def _train(config, run_dir, *, searched, overwrite):
                 say=run_dir.say,
             )
             run_dir.write_description(config, data.record(), history=history)
-            result = _result(problem.SCORE, seed, run.run()) | {"epochs": config.epochs}
+            _keep_samples(config, data, run_dir)
+            result = _result(problem.SCORE, seed, run.run()) | problem.further_tests(run.net)
+            result |= {"epochs": config.epochs, "of": run.logbook.of} | run.examined
             seed_dir.write_json("result.json", result)
     with distribution.chief_first(strategy):
         if run_dir.WRITES:
             done = [each for each in run_dir.seeds().values() if _is_done(each, config, history)]
             run_dir.write_json("result.json", facts | _summary(done, some.SCORE.name))
             _report(run_dir, some.SCORE)
+
+
+def _keep_samples(config, data, run_dir):
+    """Writes some examples, so that an export needs no data; nothing of a task without export."""
+    if config.TASK in registry.names("tasks") and run_dir.read_bytes(samples.FILE) is None:
+        exporting = registry.load_task(config.TASK, "export")
+        run_dir.write_bytes(samples.FILE, samples.content(exporting, data))
+
+
+def _fitted(config, data, say):
+    """The configuration whose default of --batch_size fits the data; told."""
+    fitted = config.fitted(data.record())
+    if fitted.batch_size != config.batch_size:
+        say(
+            f"--batch_size={fitted.batch_size}, all training examples, instead of {config.batch_size}"
+        )
+    return fitted
 
 
 def _history(config, run_dir):
@@ -118,10 +148,12 @@ def _history(config, run_dir):
 
 
 def _is_done(seed_dir, config, history):
-    """Whether a seed has a result of the present length; before --extend none said which it had."""
-    result = seed_dir.read_json("result.json")
-    unsaid = None if seed_dir.path.name.removeprefix("seed_") in history else config.epochs
-    return result is not None and result.get("epochs", unsaid) == config.epochs
+    """Whether a seed has a result of this configuration; earlier versions said neither length nor flags."""
+    result, seed = seed_dir.read_json("result.json"), seed_dir.path.name.removeprefix("seed_")
+    if result is None:
+        return False
+    of, unsaid = config.seed_identity(seed), None if seed in history else config.epochs
+    return result.get("epochs", unsaid) == config.epochs and result.get("of", of) == of
 
 
 def _check_data(config, data, run_dir, searched):
@@ -167,14 +199,29 @@ def _result(score, seed, last):
 
 def _summary(seed_dirs, name):
     """Mean and population standard deviation, as the paper gives them, of all seeds that are done."""
-    read = [seed_dir.read_json("result.json") for seed_dir in seed_dirs]
-    results = sorted(read, key=lambda result: result["seed"])
+    results = sorted((_seed_result(each, name) for each in seed_dirs), key=lambda r: r["seed"])
     scores = [result[name] for result in results]
+    examined = [result.pop("examined", None) for result in results]
     return {
         f"{name}_mean": statistics.fmean(scores),
         f"{name}_std": statistics.pstdev(scores),
         "seeds": results,
+        **({"examined": _mean(examined)} if all(examined) else {}),
     }
+
+
+def _mean(examined):
+    from rdarts_tf.engine import examination
+
+    return examination.mean(examined)
+
+
+def _seed_result(seed_dir, name):
+    """What a seed found; raises RunDirError where it has no score."""
+    result = seed_dir.read_json("result.json")
+    with damage(seed_dir.path / "result.json"):
+        schemas.check(result, {name: schemas.NUMBER, "*": schemas.ANY})
+    return {name: value for name, value in result.items() if name != "of"}
 
 
 def _report(run_dir, score):

@@ -1,10 +1,11 @@
-"""Exports the retrained network, a cell, or drawings.
+"""Exports the retrained network, a cell, or drawings and texts of the cells.
 
 python -m rdarts_tf.export --run_dir=runs/s1_digits_darts_s2 --format=tflite
 python -m rdarts_tf.export --genotype=DARTS_V2 --format=png --out=cells
 """
 
 import dataclasses
+import json
 import pathlib
 
 from absl import logging
@@ -14,16 +15,25 @@ from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import flags
 from rdarts_tf.config import task as tasks
 from rdarts_tf.config.search import space_of
+from rdarts_tf.engine import startup
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
-from rdarts_tf.runs import given, placing
+from rdarts_tf.runs import given, placing, samples
 from rdarts_tf.runs.placing import write_files
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.same_data import check_same_data
 
 _DRAWINGS = ("png", "svg", "dot")
+_TEXTS = {
+    "text": ("genotype.txt", str),
+    "json": ("genotype_darts.json", lambda genotype: json.dumps(genotype.to_plain())),
+    "nni": ("genotype_nni.json", lambda genotype: json.dumps(genotype.to_nni(), indent=1)),
+}
 _SUFFIX = {"savedmodel": "_savedmodel", "tflite": ".tflite", "onnx": ".onnx", "keras": ".keras"}
-_NUM_SAMPLES = 64
+
+
+# Arguments of an export that not every task has.
+_FIELDS = {"output_type": "output", "batch_size": "batch_size"}
 
 
 def main(config, *, run_dir, overwrite):
@@ -31,7 +41,7 @@ def main(config, *, run_dir, overwrite):
     run_dir = RunDir(run_dir) if run_dir else None
     _check(config, run_dir)
     try:
-        if config.format in _DRAWINGS:
+        if config.format in _DRAWINGS or config.format in _TEXTS:
             _draw(config, run_dir, overwrite=overwrite)
         elif config.what == "cell":
             _export_cell(config, run_dir, overwrite=overwrite)
@@ -43,9 +53,11 @@ def main(config, *, run_dir, overwrite):
 
 
 def _check(config, run_dir):
-    drawing = config.format in _DRAWINGS
+    drawing = config.format in _DRAWINGS or config.format in _TEXTS
     if run_dir is None and not (config.genotype and (drawing or config.what == "cell")):
-        raise UserError("give --run_dir of a run, or --genotype with --what=cell or a drawing")
+        raise UserError(
+            "give --run_dir of a run, or --genotype with --what=cell, a drawing or a text"
+        )
     if config.genotype and config.what == "network" and not drawing:
         raise UserError(
             "--genotype has no trained weights; retrain it with python -m rdarts_tf.evaluate, or "
@@ -62,9 +74,8 @@ def _check(config, run_dir):
 def _genotype(config, run_dir):
     if config.genotype:
         return named.read(config.genotype, space_of(config.space) if config.space else None)
-    path = run_dir.path / "genotype.json"
-    if path.exists():
-        return named.read(str(path))
+    if (found := run_dir.read_genotype()) is not None:
+        return found
     folder, _ = _evaluation(config, run_dir, needed_for="a genotype")
     return named.read(folder.read_json("config.json")["genotype"])
 
@@ -83,10 +94,22 @@ def _target(config, run_dir, name, *, overwrite):
 
 
 def _draw(config, run_dir, *, overwrite):
-    """Every cell as a file of its own, in the folder --out."""
+    """Every cell as a file of its own, or all as a text, in the folder --out."""
+    genotype = _genotype(config, run_dir)
+    if config.format in _TEXTS:
+        name, write = _TEXTS[config.format]
+        files = {name: f"{write(genotype)}\n".encode()}
+    else:
+        files = _drawings(config, genotype)
+    ours = run_dir is not None and not config.out
+    folder = config.out or _default_out(run_dir)
+    write_files(folder, files, replace=ours or overwrite)
+
+
+def _drawings(config, genotype):
+    """{file name: bytes} of a picture of each cell."""
     from rdarts_tf.drawing import cell_plot, dot, plots
 
-    genotype = _genotype(config, run_dir)
     files = {}
     for cell_type in genotype.cells:
         title = f"{cell_type} cell"
@@ -96,9 +119,7 @@ def _draw(config, run_dir, *, overwrite):
             figure = cell_plot.draw_cell(genotype, cell_type, title=title)
             content = plots.to_png(figure) if config.format == "png" else plots.to_svg(figure)
         files[f"{cell_type}_cell.{config.format}"] = content
-    ours = run_dir is not None and not config.out
-    folder = config.out or _default_out(run_dir)
-    write_files(folder, files, replace=ours or overwrite)
+    return files
 
 
 def _export_cell(config, run_dir, *, overwrite):
@@ -106,6 +127,7 @@ def _export_cell(config, run_dir, *, overwrite):
     path = _target(
         config, run_dir, f"{config.cell}_cell{_SUFFIX[config.format]}", overwrite=overwrite
     )
+    startup.load_tensorflow()
     from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
 
     made = registry.load_task(config.TASK, "export").cell(genotype, config)
@@ -122,24 +144,53 @@ def _export_network(config, run_dir, *, overwrite):
     name = f"{folder.path.name}{'_int8' if calibrated else ''}{_SUFFIX[config.format]}"
     path = _target(config, run_dir, name, overwrite=overwrite)
     record, arrays = folder.read_json("dataset.json"), _arrays(config, folder, result)
+    startup.load_tensorflow()
     from rdarts_tf.engine import exporting  # TensorFlow takes seconds to load
 
     task = registry.load_task(config.TASK, "export")
-    settings = dataclasses.replace(evaluated, data_dir=config.data_dir)
-    dataset = settings.load_dataset(folder.path)
-    check_same_data(record, dataset.record(), folder.path)
-    samples = task.samples(dataset, _NUM_SAMPLES)
+    needed = {"calibration": config.calibration_images if calibrated else 0}
+    needed["samples"] = 0 if config.compare == "none" else samples.NUM
+    examples = _examples(task, evaluated, config, folder, needed)
     found = exporting.export_network(
         task.served(evaluated, record, arrays),
         path,
         config.format,
         input_type=config.input,
-        samples=samples,
-        calibration=task.calibration(dataset, config.calibration_images) if calibrated else None,
+        samples=examples.get("samples"),
+        calibration=examples.get("calibration"),
+        **{
+            name: getattr(config, field)
+            for name, field in _FIELDS.items()
+            if hasattr(config, field)
+        },
         overwrite=overwrite,
     )
-    print(f"read back in a new process, {len(samples)} test examples: {exporting.told(found)}")
+    if found is not None:
+        num = len(examples["samples"])
+        print(f"read back in a new process, {num} test examples: {exporting.told(found)}")
     print(path)
+
+
+def _examples(task, evaluated, config, folder, needed):
+    """{"samples", "calibration": array} as many as needed, of what the evaluation kept or of its data."""
+    kept = samples.read(folder)
+    wanted = {name for name, num in needed.items() if num}
+    if all(
+        len(kept.get(name, ())) >= needed[name] for name in wanted & {"calibration"}
+    ) and wanted <= set(kept):
+        return {name: kept[name][: needed[name]] for name in wanted}
+    if not wanted:
+        return {}
+    settings = dataclasses.replace(evaluated, data_dir=config.data_dir)
+    try:
+        dataset = settings.load_dataset(folder.path)
+    except UserError as error:
+        if not wanted <= set(kept):
+            raise UserError(f"{error}; or give --compare=none, which needs no data") from error
+        print(f"calibrated on {len(kept['calibration'])} images that the run keeps: {error}")
+        return {name: kept[name] for name in wanted}
+    check_same_data(folder.read_json("dataset.json"), dataset.record(), folder.path)
+    return {name: getattr(task, name)(dataset, needed[name]) for name in wanted}
 
 
 def _evaluation(config, run_dir, *, needed_for):

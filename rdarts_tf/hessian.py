@@ -14,7 +14,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.bilevel import gradient, identity
+from rdarts_tf.bilevel import global_norm, gradient, identity
 
 # The authors differentiate the gradient plus weight decay: theirs is H + AUTHORS_SHIFT I.
 AUTHORS_SHIFT = 1e-3
@@ -28,12 +28,14 @@ class EigenPair(typing.NamedTuple):
         vector: [n], of unit length.
         residual: ||H vector - lambda vector||; some eigenvalue of H is this close to lambda.
         iterations: products with H, int32.
+        converged: whether they were as many as the tolerance needs, bool.
     """
 
     value: tf.Tensor
     vector: tf.Tensor
     residual: tf.Tensor
     iterations: tf.Tensor
+    converged: tf.Tensor
 
 
 def hessian_vector_product(loss, alpha, v, *, all_mean=identity):
@@ -97,18 +99,18 @@ def spectrum(H):
     return tf.linalg.eigvalsh(H)
 
 
-def power_iteration(matvec, v0, *, max_iterations=100, tolerance=1e-4):
+def power_iteration(matvec, v0, *, num_products=200, tolerance=1e-4):
     r"""Eigenpair of the largest algebraic eigenvalue of a symmetric operator.
 
     v <- (H + s I) v / ||(H + s I) v|| with s = 0, until the residual ||Hv - lambda v|| of
-    lambda = v.Hv is at most tolerance ||(H + s I) v||. Where that ends at a negative lambda, or
-    nowhere because lambda and -lambda compete, once more with s = ||Hv||, which makes the algebraic
-    maximum of H the dominant eigenvalue.
+    lambda = v.Hv is at most tolerance times the larger of ||(H + s I) v|| and ||Hv||. Where that ends
+    at a negative lambda, or after half of the products nowhere because lambda and -lambda compete, once
+    more with s = ||Hv||, which makes the algebraic maximum of H the dominant eigenvalue.
 
     Args:
         matvec: v [n] -> H v [n]; linear, symmetric.
         v0: [n], not orthogonal to the answer; the last epoch's vector is a good one.
-        max_iterations: with s = 0; twice as many in all.
+        num_products: at most.
     Returns:
         EigenPair.
     Differs from: the authors form H row by row and take max(eigvals(H)).
@@ -117,29 +119,30 @@ def power_iteration(matvec, v0, *, max_iterations=100, tolerance=1e-4):
 
     def step(i, done, s, v, _):
         hv, i = matvec(v), i + 1
-        value = tf.reduce_sum(v * hv)
-        pair = EigenPair(value, v, tf.norm(hv - value * v), i)
-        settled = pair.residual <= tolerance * tf.norm(hv + s * v)
-        shift = (s == 0) & tf.where(settled, value < 0, i >= max_iterations)
-        done = (settled & ~shift) | (i >= 2 * max_iterations) | ~tf.math.is_finite(value)
-        s = tf.where(shift, tf.norm(hv), s)
-        return i, done, s, tf.where(shift, v0, _unit(hv + s * v)), pair
+        shifted, value = hv + s * v, tf.reduce_sum(v * hv)
+        residual = _norm(hv - value * v)
+        settled = residual <= tolerance * tf.maximum(_norm(shifted), _norm(hv))
+        shift = (s == 0) & tf.where(settled, value < 0, 2 * i >= num_products)
+        done = (settled & ~shift) | (i >= num_products) | ~tf.math.is_finite(value)
+        following = tf.where(_norm(shifted) > 0, _unit(shifted), v)
+        pair = EigenPair(value, v, residual, i, settled & ~shift)
+        return i, done, tf.where(shift, _norm(hv), s), tf.where(shift, v0, following), pair
 
     zero = tf.zeros((), v0.dtype)
-    pair = EigenPair(zero, v0, zero, tf.constant(0))
+    pair = EigenPair(zero, v0, zero, tf.constant(0), tf.constant(False))
     state = (tf.constant(0), tf.constant(False), zero, v0, pair)
     return EigenPair(*tf.while_loop(lambda i, done, *_: ~done, step, state)[-1])
 
 
-def lanczos(matvec, v0, *, num_products=15, tolerance=0.0):
+def lanczos(matvec, v0, *, num_products=200, tolerance=0.0):
     r"""Eigenpair of the largest algebraic eigenvalue from a Krylov space (Lanczos 1950).
 
     q_{j+1} is H q_j, orthogonalised against all q_1 .. q_j and scaled to unit length; lambda is the
     largest eigenvalue of T = Q^T H Q, the residual is that of its vector Q y. Where the Krylov space
     is exhausted, it goes on with a direction that it lacks. It ends early when lambda moved by at
-    most tolerance |lambda| in two products running, and its estimated error, residual^2 over the gap
-    to the second eigenvalue of T (Parlett 1980, sec. 11.7), was as small after both. After a single
-    one, a start almost orthogonal to the answer would deceive it.
+    most tolerance |lambda|, or rounding, in two products running, and its estimated error, the residual
+    or, if less, residual^2 over the gap to the second eigenvalue of T (Parlett 1980, sec. 11.7), was as
+    small after both. After a single one, a start almost orthogonal to the answer would deceive it.
 
     Args:
         matvec: v [n] -> H v [n]; linear, symmetric.
@@ -156,36 +159,45 @@ def lanczos(matvec, v0, *, num_products=15, tolerance=0.0):
         hq = matvec(q)
         Q = tf.tensor_scatter_nd_update(Q, [[j]], [q])
         HQ = tf.tensor_scatter_nd_update(HQ, [[j]], [hq])
-        pair, gap = _ritz(Q, HQ, j + 1)
-        allowed = tolerance * tf.abs(pair.value)
-        quiet = (tf.abs(pair.value - last.value) <= allowed) & (pair.residual**2 <= allowed * gap)
+        value, vector, residual, error = _ritz(Q[: j + 1], HQ[: j + 1])
+        rounding = np.finfo(v0.dtype.as_numpy_dtype).eps * _norm(HQ)
+        allowed = tf.maximum(tolerance * tf.abs(value), rounding)
+        quiet = tf.maximum(tf.abs(value - last.value), error) <= allowed
         settled = tf.where(quiet, settled + 1, 0)
         r = _orthogonal(hq, Q)
-        rounding = 1e3 * np.finfo(v0.dtype.as_numpy_dtype).eps * tf.norm(HQ)
         missing = tf.one_hot(tf.argmin(tf.reduce_sum(Q**2, axis=0)), n, dtype=v0.dtype)
-        q = _unit(tf.where(tf.norm(r) > rounding, r, _orthogonal(missing, Q)))
-        return j + 1, settled, q, Q, HQ, pair
+        q = _unit(tf.where(_norm(r) > 1e3 * rounding, r, _orthogonal(missing, Q)))
+        converged = ((settled >= 2) | (j + 1 == n)) & tf.math.is_finite(value)
+        return j + 1, settled, q, Q, HQ, EigenPair(value, vector, residual, j + 1, converged)
 
     def unsettled(j, settled, q, Q, HQ, pair):
         return (j < k) & ((settled < 2) | (tolerance == 0)) & tf.math.is_finite(pair.value)
 
     zeros, zero = tf.zeros((k, n), v0.dtype), tf.zeros((), v0.dtype)
-    pair = EigenPair(zero, tf.zeros_like(v0), zero, tf.constant(0))
+    pair = EigenPair(zero, tf.zeros_like(v0), zero, tf.constant(0), tf.constant(False))
     state = (tf.constant(0), tf.constant(0), _unit(v0), zeros, zeros, pair)
     return EigenPair(*tf.while_loop(unsettled, step, state)[-1])
 
 
-def _ritz(Q, HQ, j):
-    """Of the first j rows of Q and HQ [k, n], the largest Ritz pair and its gap to the second."""
+def _ritz(Q, HQ):
+    """(lambda, vector, residual, estimated error) of the largest Ritz pair of the rows of Q [j, n] and HQ."""
     T = tf.matmul(Q, HQ, transpose_b=True)
-    finite = tf.reduce_all(tf.math.is_finite(T))
-    T = tf.where(finite, (T + tf.transpose(T)) / 2, tf.zeros_like(T))
-    empty = tf.cast(tf.range(T.shape[0]) >= j, T.dtype)  # these must not come out largest
-    values, Y = tf.linalg.eigh(T - tf.linalg.diag(empty * (1 + 2 * tf.norm(T))))
-    value = tf.where(finite, values[-1], np.nan)
+    finite, scale = tf.reduce_all(tf.math.is_finite(T)), _norm(T)
+    T = tf.where(finite, tf.math.divide_no_nan((T + tf.transpose(T)) / 2, scale), tf.zeros_like(T))
+    values, Y = tf.linalg.eigh(T)
+    value = tf.where(finite, scale * values[-1], np.nan)
     vector, hv = (tf.linalg.matvec(A, Y[:, -1], transpose_a=True) for A in (Q, HQ))
-    gap = values[-1] - values[-2] if T.shape[0] > 1 else tf.norm(T)
-    return EigenPair(value, vector, tf.norm(hv - value * vector), j), gap
+    residual = _norm(hv - value * vector)
+    gap = scale * (values[-1] - tf.concat([[-np.inf], values], axis=0)[-2])
+    error = residual * tf.math.divide_no_nan(residual, tf.maximum(gap, residual))
+    return value, vector, residual, error
+
+
+def at_least_zero(pair, null):
+    """`pair`, or where its value is negative that of `null` [n], of which H null = 0 is known."""
+    zero, negative = tf.zeros_like(pair.value), pair.value < 0
+    known = EigenPair(zero, null, zero, pair.iterations, pair.converged)
+    return EigenPair(*(tf.where(negative, k, p) for k, p in zip(known, pair, strict=True)))
 
 
 def flatten(tensors):
@@ -201,7 +213,11 @@ def _orthogonal(v, Q):
 
 
 def _unit(v):
-    return tf.math.divide_no_nan(v, tf.norm(v))
+    return tf.math.divide_no_nan(v, _norm(v))
+
+
+def _norm(x):
+    return global_norm([x])
 
 
 # Kernels whose derivative TensorFlow declares absent: a tape passes over them without a word.

@@ -1,10 +1,10 @@
 """Plugins found by file name: `names("spaces")`, `load("methods", "darts_es(window=5)")`.
 
 A plugin is a module of one of the folders `spaces`, `methods`, `datasets`, `tasks`, or any
-importable module given by its dotted path (`my_package.my_space`). What a module must define is
+importable module given by its path (`my_package.my_space`, or `mydata` of a file mydata.py). What a module must define is
 written in the `base` module of its folder.
 
-Names also come from the files of runs, which may be a stranger's: a dotted one is imported only after
+Names also come from the files of runs, which may be a stranger's: such a module is imported only after
 `trust`, which the user's own flags call, and never from a folder that `distrust` was told of.
 """
 
@@ -14,11 +14,13 @@ import importlib.util
 import pathlib
 import pkgutil
 import re
+import sys
 
 from rdarts_tf.errors import UserError
 
 KINDS = ("spaces", "methods", "datasets", "tasks")
 _SPEC = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_LONGEST, _DEEPEST = 10_000, 50  # characters and brackets of what names a plugin
 _TRUSTED = set()  # names of modules outside of this package that may be imported
 _DISTRUSTED = set()  # folders from which nothing is
 
@@ -40,9 +42,9 @@ def parse(spec):
     Raises:
         UserError: `spec` has another form, an unclosed bracket or quote, or a key twice.
     """
-    match = _SPEC.fullmatch(spec)
-    if not match:
-        raise UserError(f"cannot read {spec!r}; write NAME or NAME(value, key=value)")
+    short = isinstance(spec, str) and len(spec) <= _LONGEST and spec.count("(") <= _DEEPEST
+    if not (match := _SPEC.fullmatch(spec) if short else None):
+        raise UserError(f"cannot read {str(spec)[:200]!r}; write NAME or NAME(value, key=value)")
     args, kwargs = [], {}
     for part in split(match.group(2) or "", spec):
         key, equals, value = part.partition("=")
@@ -86,11 +88,21 @@ def load(kind, spec):
             that is not trusted.
     """
     name, args, kwargs = parse(spec)
-    if "." in name:
+    if "." in name or (name not in names(kind) and _is_module(name)):
         return _load_outside(kind, name), args, kwargs
     if name not in names(kind):
         raise UserError(f"unknown {kind[:-1]} {name!r}; there are: {', '.join(names(kind))}")
     return importlib.import_module(f"rdarts_tf.{kind}.{name}"), args, kwargs
+
+
+def is_outside(kind, spec):
+    """Whether a plugin that a user names is none of this package."""
+    return parse(spec)[0] not in names(kind)
+
+
+def _is_module(name):
+    """Whether there is a module beside the user, or one that is installed; not of Python itself."""
+    return name not in sys.stdlib_module_names and importlib.util.find_spec(name) is not None
 
 
 def _load_outside(kind, name):
@@ -174,5 +186,5 @@ def split(arguments, spec):
 def _value(text):
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, TypeError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return text.strip()

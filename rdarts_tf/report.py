@@ -18,7 +18,7 @@ from rdarts_tf.config import flags
 from rdarts_tf.config.report import ReportConfig
 from rdarts_tf.config.search import SearchConfig, of_space
 from rdarts_tf.errors import UserError
-from rdarts_tf.reporting import errors, page, paper, tables
+from rdarts_tf.reporting import errors, page, paper, table2, tables
 from rdarts_tf.runs import record_reading
 from rdarts_tf.runs.placing import write_files
 
@@ -55,7 +55,7 @@ def blocks(records, recorded, refused=()):
         recorded: trajectory.Trajectory list from CSV files.
     """
     # Not earlier: matplotlib takes a second to load.
-    from rdarts_tf.reporting import correlations, figures
+    from rdarts_tf.reporting import by_class, correlations, figures
 
     defaults = dataclasses.asdict(of_space("s1")()) | {"extended_after": None}
     of_paper = [record for record in records if record.task == paper.TASK]
@@ -64,6 +64,9 @@ def blocks(records, recorded, refused=()):
     yield from tables.refusals(refused)
     if of_paper or not records:
         yield from errors.errors(of_paper, defaults)
+    yield from by_class.by_class(records)
+    if of_disparity := [record for record in records if record.task == table2.TASK]:
+        yield from table2.errors(of_disparity)
     yield from tables.selections(records)
     yield from figures.trajectories(records, [(each, authors) for each in recorded])
     yield from figures.alphas(records)

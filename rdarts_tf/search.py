@@ -8,8 +8,10 @@ import shlex
 import sys
 import types
 
+from rdarts_tf import registry
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import search as search_config
+from rdarts_tf.engine import startup
 from rdarts_tf.runs import extension
 from rdarts_tf.runs.follower import open_run_dir
 
@@ -18,13 +20,14 @@ def main(config, *, run_dir, overwrite, extend):
     search_config.check(config)
     extension.check_switches(overwrite=overwrite, extend=extend)
     run_dir = open_run_dir(config, run_dir or config.default_run_dir())
-    run_dir.check_ours("search", overwrite=overwrite)
-    if not overwrite and _is_finished(config, run_dir, extend=extend):
-        if run_dir.WRITES:
-            print(f"{run_dir.path} is finished; --overwrite starts anew")
-            _report(config, run_dir)
-        return 0
-    return _search(config, run_dir, overwrite=overwrite)
+    with run_dir.locked():
+        run_dir.check_ours("search", overwrite=overwrite)
+        if not overwrite and _is_finished(config, run_dir, extend=extend):
+            if run_dir.WRITES:
+                print(f"{run_dir.path} is finished; --overwrite starts anew")
+                _report(config, run_dir)
+            return 0
+        return _search(config, run_dir, overwrite=overwrite)
 
 
 def _is_finished(config, run_dir, *, extend):
@@ -33,11 +36,12 @@ def _is_finished(config, run_dir, *, extend):
     if extension.check_search(config, run_dir, remedy=remedy, extend=extend):
         return False
     recorded = run_dir.read_json("config.json") or {"extending": True}
-    return not recorded.get("extending") and run_dir.read_json("genotype.json") is not None
+    return not recorded.get("extending") and run_dir.read_genotype() is not None
 
 
 def _search(config, run_dir, *, overwrite):
     # Not earlier: TensorFlow takes seconds to load.
+    startup.load_tensorflow()
     from rdarts_tf.engine import distribution, epochs, path_search, selection_run
     from rdarts_tf.runs import executor
 
@@ -59,10 +63,12 @@ def _search(config, run_dir, *, overwrite):
 
 
 def _report(config, run_dir):
-    print((run_dir.path / "genotype.txt").read_text().strip())
+    print(run_dir.read_genotype())
     print(f"files:       {run_dir.path}")
     print(f"TensorBoard: tensorboard --logdir={run_dir.tensorboard}")
     flags = base.argv({"run_dir": run_dir.path} | config.plugin_flags())
+    if registry.is_outside("datasets", config.dataset):  # which evaluate imports by a flag only
+        flags += base.argv({"dataset": config.dataset})
     print(f"next:        {shlex.join(('python', '-m', 'rdarts_tf.evaluate', *flags))}")
 
 

@@ -13,6 +13,14 @@ def _without_grappler():
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all-crash-points",
+        action="store_true",
+        help="kill before every file operation, not before a sample of them (test_crash_points)",
+    )
+
+
 @pytest.fixture(autouse=True)
 def _settings_of_one_test():
     """`distribution.configure_runtime` is for good, in a process that may run other tests next."""

@@ -9,7 +9,8 @@ A file holds weights and batches of a search network (`parity_search.py`, recurr
 `parity_rnn_steps.py`) or of a derived one (`parity_derived.py`, `parity_rnn_eval.py`), and what the authors' PyTorch code computed from them or a part of that, NCHW
 and OIHW. Errors are relative to the largest entry of the reference tensor; a quantity of many tensors
 reports the worst one that is there. A quantity is absent if nothing of it is there, or not all that it
-follows from. Images run eagerly: tracing costs more than the few calls of each function.
+follows from. Of a correlation (`parity_disparity.py`) it holds that of tensorflow-addons, which has no
+second derivative; ours is compared with differences of the gradient. Images run eagerly: tracing costs more than the few calls of each function.
 
 Not compared: `steps_torch2_adam/*`, another Adam; `steps*/bn_final`, which counts the
 passes of the authors' alpha step, ours leaves the statistics of BatchNorm alone.
@@ -24,6 +25,7 @@ if __name__ == "__main__":
 
 from tests import (
     parity_derived,
+    parity_disparity,
     parity_rnn,
     parity_rnn_eval,
     parity_rnn_steps,
@@ -41,8 +43,7 @@ def check(path):
     Raises:
         OSError, KeyError, ValueError, zipfile.BadZipFile: the file is unusable.
     """
-    _, meta = tools.read(path)
-    kind, groups = _kind(meta)
+    kind, groups = _kind(path)
     fixture = kind(path)
     rows = [row for group in groups for row in compared(fixture, group)]
     if all(error is None for _, error, _ in rows):
@@ -50,8 +51,11 @@ def check(path):
     return rows
 
 
-def _kind(meta):
+def _kind(path):
     """(Fixture, its groups) by what a file's meta has."""
+    if parity_disparity.fits(path):
+        return parity_disparity.Fixture, parity_disparity.GROUPS
+    _, meta = tools.read(path)
     for key, groups in parity_rnn_eval.PLAIN.items():
         if key in meta:
             return parity_rnn_eval.Plain, groups

@@ -42,8 +42,11 @@ def write_run(
         for epoch, value in enumerate(curvature)
     ]
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    ramp = np.arange(len(curvature))[:, None, None] * np.array([0.1, -0.1])
-    alphas = {t: ramp + np.zeros(cell.alpha_shape) for t, cell in searched.cells.items()}
+    epochs = np.arange(len(curvature))[:, None, None]
+    alphas = {
+        t: epochs * np.resize([0.1, -0.1], cell.alpha_shape[1]) + np.zeros(cell.alpha_shape)
+        for t, cell in searched.cells.items()
+    }
     np.savez(path / "alphas.npz", **alphas)
     if genotype:
         write_json(path / "genotype.json", genotype)

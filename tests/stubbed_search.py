@@ -23,7 +23,7 @@ def replace_steps(monkeypatch):
 
     def measure(self, batches, *, epoch, rates):
         v = np.zeros(self.n)
-        return curvature.Measured(1.0, 0.0, v, len(batches), 0.1, None, None)
+        return curvature.Measured(1.0, 0.0, True, v, len(batches), 0.1, None, None)
 
     monkeypatch.setattr(curvature.Curvature, "measure", measure)
     monkeypatch.setattr(search_steps.Search, "search_block", search_block)

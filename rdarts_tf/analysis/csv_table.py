@@ -2,9 +2,8 @@
 
 import csv
 import io
-import pathlib
 
-from rdarts_tf.errors import UserError
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_bytes(rows):
@@ -13,24 +12,10 @@ def to_bytes(rows):
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({column: plain(value) for column, value in row.items()} for row in rows)
     return file.getvalue().encode()
 
 
-def read(path):
-    """[{column: text}] of a CSV file; None is the text that a short row lacks.
-
-    Raises:
-        UserError: no such file, no CSV file, or no rows.
-    """
-    path = pathlib.Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is no CSV file: {error}") from error
-    if not rows:
-        raise UserError(f"{path} holds no rows")
-    return rows
+def plain(value):
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

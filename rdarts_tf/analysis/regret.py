@@ -13,8 +13,7 @@ import statistics
 import numpy as np
 from scipy import special
 
-from rdarts_tf import registry
-from rdarts_tf.analysis import csv_table
+from rdarts_tf import reading, registry
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype as genotypes
 from rdarts_tf.genotypes import rule
@@ -131,7 +130,7 @@ def read_table(path, space):
         UserError: no such file, a number is damaged, an architecture is missing, twice there or not
             of the space, or they were trained in different ways.
     """
-    rows, found = csv_table.read(path), {}
+    rows, found = reading.read_rows(path), {}
     columns = list(_columns(next(space.architectures())))
     wanted = [*columns, *_names(space)]
     if missing := [column for column in wanted if column not in rows[0]]:

@@ -4,14 +4,16 @@ Either gives the same plain structure: a history, one dict an epoch as in metric
 """
 
 import dataclasses
+import re
 
-from rdarts_tf.analysis import csv_table
+from rdarts_tf import reading
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import darts_es
 from rdarts_tf.methods.tracker import LAMBDA_MAX
 
 RUN_COLUMNS = ("space", "dataset", "drop_path", "l2", "seed", "job")  # what tells runs apart
 _DEFAULT_L2 = 3e-4
+_MOST_EPOCHS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +187,7 @@ def read_rows(path):
     """
     groups = {}
     try:
-        for row in csv_table.read(path):
+        for row in reading.read_rows(path):
             groups.setdefault(tuple(row[column] for column in RUN_COLUMNS), []).append(row)
     except KeyError as error:
         raise UserError(
@@ -205,7 +207,9 @@ def history(rows):
         values = [float(row["lambda_max"]) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"each row needs numbers epoch and lambda_max, not so: {error}") from error
-    if epochs[0] < 0 or any(b <= a for a, b in zip(epochs, epochs[1:], strict=False)):
+    if not all(0 <= epoch < _MOST_EPOCHS for epoch in epochs):
+        raise UserError(f"epoch {str(max(epochs))[:20]} is not from 0 to {_MOST_EPOCHS - 1}")
+    if any(b <= a for a, b in zip(epochs, epochs[1:], strict=False)):
         run = " ".join(rows[0][column] for column in RUN_COLUMNS)
         raise UserError(f"the epochs of run {run} do not ascend")
     found = [{"epoch": epoch} for epoch in range(epochs[-1] + 1)]
@@ -216,11 +220,17 @@ def history(rows):
 
 def _of_csv(key, recorded):
     run = dict(zip(RUN_COLUMNS, key, strict=True))
-    drop_path, l2 = float(run["drop_path"]), float(run["l2"])
+    figure = f"{run['space']}_{run['dataset']}"
+    if not re.fullmatch(r"[\w.-]{1,100}", figure):
+        raise UserError(f"{figure[:100]!r} does not name a space and a data set")
+    try:
+        drop_path, l2 = float(run["drop_path"]), float(run["l2"])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"drop_path and l2 must be numbers: {error}") from error
     panels = {}
     if drop_path == 0:
         panels["L2 factor, without drop path"] = f"{l2:g}"
     if drop_path > 0 or l2 == _DEFAULT_L2:
         other = "" if l2 == _DEFAULT_L2 else f", L2 {l2:g}"
         panels["drop path, L2 factor 0.0003"] = f"{drop_path:g}{other}"
-    return Trajectory(f"{run['space']}_{run['dataset']}", panels, run, recorded)
+    return Trajectory(figure, panels, run, recorded)

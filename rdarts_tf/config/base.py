@@ -4,7 +4,9 @@ Names follow the authors' command line where users know them, defaults follow th
 """
 
 import dataclasses
+import hashlib
 import math
+import typing
 import zlib
 
 from rdarts_tf import registry
@@ -13,6 +15,7 @@ from rdarts_tf.errors import UserError
 # Fields that do not change what a run computes: a run may be resumed with other values.
 FREE = ("data_dir", "checkpoint_every", "keep_checkpoints", "strategy", "jit_compile")
 FREE += ("name", "preset", "seeds")  # of an evaluation
+FREE += ("cache_gib",)  # of images
 FREE += ("executor", "address", "cpus_per_run", "gpus_per_run")
 
 # What config.json has beside the fields, see runs.lengths.
@@ -23,6 +26,10 @@ GROUPS = ("what", "data", "network", "training", "curvature", "devices", "run di
 
 
 REPLACE = "replace files that are there; without --out, those in a run directory always are"
+
+
+MOST = 2**31 - 1  # of all numbers
+MOST_SEED = 2**32 - 1
 
 
 class ConfigError(UserError):
@@ -84,12 +91,15 @@ class RunConfig:
             UserError: it is not to be had, or takes no such arguments.
         """
         module, args, kwargs = plugin("datasets", self.dataset, "load")
-        if getattr(module, "IN_RUN_DIR", False):
-            kwargs["run_dir"] = run_dir
+        kwargs |= self.loading(module, run_dir)
         try:
             return module.load(*args, data_dir=self.data_dir, **kwargs)
         except TypeError as error:
             raise ConfigError(f"dataset {self.dataset!r} does not take that: {error}") from error
+
+    def loading(self, module, run_dir):
+        """Further arguments of the `load` of a data set's module; a task may add its own."""
+        return {"run_dir": run_dir} if getattr(module, "IN_RUN_DIR", False) else {}
 
     @property
     def dtype(self):
@@ -98,7 +108,7 @@ class RunConfig:
 
     def check_values(self):
         """Raises UserError for a value on the wrong side of a bound or not finite; a task adds its own."""
-        check_finite(self)
+        check_fields(self)
         check_positive(self, "learning_rate", "grad_clip")
 
 
@@ -143,11 +153,30 @@ def check_positive(config, *names):
             raise ConfigError(f"--{name}={getattr(config, name)} must be greater than 0")
 
 
-def check_finite(config):
-    """Raises ConfigError when a value is infinite or no number."""
-    for name, value in dataclasses.asdict(config).items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"--{name}={value} is no finite number")
+def check_fields(config):
+    """Raises ConfigError when a value has another type than its field, or is out of its bounds."""
+    for field in dataclasses.fields(config):
+        value, kinds = getattr(config, field.name), typing.get_args(field.type) or (field.type,)
+        if problem := _problem(value, kinds, field.metadata):
+            raise ConfigError(f"--{field.name}={str(value)[:60]} {problem}")
+
+
+def _problem(value, kinds, metadata):
+    """What is wrong with a value, or None."""
+    if isinstance(value, int) and float in kinds and not isinstance(value, bool):
+        kinds = (*kinds, int)
+    if type(value) not in kinds:
+        return f"is no {' or '.join(kind.__name__ for kind in kinds)}"
+    if value not in metadata.get("choices", (value,)):
+        return f"is none of {', '.join(metadata['choices'])}"
+    if isinstance(value, str) and not all(c.isprintable() or c.isspace() for c in value):
+        return "has characters that are none"
+    if not isinstance(value, int | float):
+        return None
+    low, high = metadata.get("low"), metadata.get("high", MOST)
+    if not (low is None or value >= low) or not value <= (MOST if high is None else high):
+        return f"must be from {'' if low is None else low} to {MOST if high is None else high}"
+    return None if math.isfinite(value) else "is no finite number"
 
 
 def fields_of(recorded):
@@ -177,16 +206,30 @@ def differences(config, recorded):
     """["--epochs=50 (the run has 30)", ...] of the fields that determine the result.
 
     Args:
-        recorded: the fields of another run as a dict.
+        recorded: the fields of another run as a dict; one that it lacks, of an earlier version, has its
+            default.
     """
+    of_run = {
+        name: recorded.get(name, default(config, name)) for name in dataclasses.asdict(config)
+    }
     return [
-        f"--{name}={to_text(value)} (the run has {to_text(recorded.get(name))})"
+        f"--{name}={to_text(value)[:200]} (the run has {to_text(of_run[name])[:200]})"
         for name, value in dataclasses.asdict(config).items()
-        if name not in FREE and value != recorded.get(name)
+        if name not in FREE and value != of_run[name]
     ]
 
 
 SAME_FLAGS = "give the same flags to all workers"
+
+
+def identity(config):
+    """A text that tells the fields that determine the result, apart from the length and from defaults."""
+    fields = {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if name not in (*FREE, "epochs") and value != default(config, name)
+    }
+    return hashlib.sha256(repr(sorted(fields.items())).encode()).hexdigest()[:16]
 
 
 def digest(config):

@@ -18,7 +18,10 @@ class EvaluateConfig(base.RunConfig):
     RUN_DIR = "the run whose cells are trained; with --genotype: default runs/<genotype>_<dataset>"
 
     genotype: str | None = option(
-        "what", None, "instead of the run's: the text Genotype(...), a file, or a published name"
+        "what",
+        None,
+        "instead of the run's: the text Genotype(...), FILE or FILE:NAME of any dialect, or a "
+        "published name",
     )
     space: str | None = option(
         "what", None, "whose cells --genotype has; default: that of the run, or as the cells tell"
@@ -38,7 +41,7 @@ class EvaluateConfig(base.RunConfig):
         "scored on its validation half",
         choices=("test", "search"),
     )
-    epochs: int | None = option("training", None, "epochs", low=1)
+    epochs: int | None = option("training", None, "epochs", low=1, high=10**6)
     batch_size: int | None = option("training", None, "examples a step over all devices", low=1)
     learning_rate: float = option("training", 0.025, "in epoch 0; a cosine takes it to 0", low=0.0)
     weight_decay: float = option("training", 3e-4, "L2 factor", low=0.0)
@@ -57,11 +60,18 @@ class EvaluateConfig(base.RunConfig):
             ConfigError: something else, or one twice.
         """
         texts = [text.strip() for text in self.seeds.split(",")]
-        if not all(text.isdecimal() for text in texts) or len(set(texts)) < len(texts):
+        digits = all(re.fullmatch("[0-9]{1,10}", text) for text in texts)
+        seeds = [int(text) for text in texts] if digits else []
+        if not 0 < len(set(seeds)) == len(seeds) or max(seeds) > base.MOST_SEED:
             raise ConfigError(
-                f"--seeds={self.seeds} is no list of different integers; write --seeds=1,2,3"
+                f"--seeds={self.seeds[:60]} is no list of different integers up to {base.MOST_SEED}; "
+                "write --seeds=1,2,3"
             )
-        return [int(text) for text in texts]
+        return seeds
+
+    def seed_identity(self, seed):
+        """A text that tells the training with a seed, see `base.identity`."""
+        return f"{base.identity(self)}, seed {seed}"
 
     @staticmethod
     def defaults(preset, dataset, searched):
@@ -72,6 +82,14 @@ class EvaluateConfig(base.RunConfig):
             searched: fields of the run's config.json; {} if there is none.
         """
         return {}
+
+    def fitted(self, record):
+        """The configuration whose defaults fit the data.
+
+        Args:
+            record: what the data record of themselves.
+        """
+        return self
 
     def check_values(self):
         super().check_values()
@@ -96,7 +114,9 @@ def of_evaluation(kind, recorded):
         ConfigError: it is of another version.
     """
     try:
-        return kind(**base.fields_of(recorded))
+        config = kind(**base.fields_of(recorded))
+        base.check_fields(config)
+        return config
     except TypeError as error:
         raise ConfigError(f"the evaluation's config.json is of another version: {error}") from error
 
@@ -144,13 +164,12 @@ def _genotype(config, run_dir):
         return str(_read(config))
     if run_dir is None:
         raise ConfigError("give --run_dir of a finished search, or --genotype")
-    path = run_dir.path / "genotype.json"
-    if not path.exists():
+    if (found := run_dir.read_genotype()) is None:
         raise ConfigError(
             f"{run_dir.path} holds no genotype; finish the search with "
             f"python -m rdarts_tf.search --run_dir={run_dir.path}, or give --genotype"
         )
-    return str(named.read(str(path)))
+    return str(found)
 
 
 def _read(config):

@@ -17,14 +17,32 @@ class ExportConfig:
     format: str = option(
         "what",
         "savedmodel",
-        "of the file; png, svg and dot draw the cells",
-        choices=("savedmodel", "tflite", "onnx", "keras", "png", "svg", "dot"),
+        "of the file; png, svg and dot draw the cells; text, json (both as DARTS has them) and nni write "
+        "them down",
+        choices=(
+            "savedmodel",
+            "tflite",
+            "onnx",
+            "keras",
+            "png",
+            "svg",
+            "dot",
+            "text",
+            "json",
+            "nni",
+        ),
     )
     what: str = option(
         "what",
         "network",
         "the retrained network, or one untrained cell",
         choices=("network", "cell"),
+    )
+    compare: str = option(
+        "what",
+        "samples",
+        "of the network: read the file back in a new process and compare answers to test examples, or none",
+        choices=("samples", "none"),
     )
     evaluation: str | None = option("what", None, "folder in RUN/evaluate; default: the only one")
     seed: int | None = option("what", None, "which of its trainings; default: its first", low=0)
@@ -34,7 +52,8 @@ class ExportConfig:
     genotype: str | None = option(
         "what",
         None,
-        "to draw or export cells of: the text Genotype(...), a file, or a published name",
+        "to draw or export cells of: the text Genotype(...), FILE or FILE:NAME of any dialect, or a "
+        "published name",
     )
     space: str | None = option(
         "what", None, "whose cells --genotype has; default: that of the run, or as the cells tell"

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import shlex
 import shutil
 import sys
@@ -10,7 +11,7 @@ import textwrap
 from absl import app, flags
 
 import rdarts_tf
-from rdarts_tf import registry
+from rdarts_tf import reading, registry
 from rdarts_tf.config import base
 from rdarts_tf.config.base import ConfigError
 from rdarts_tf.errors import UserError
@@ -19,6 +20,7 @@ from rdarts_tf.errors import UserError
 EARLY = ("space", "genotype", "run_dir")
 _PLUGIN = "module outside of rdarts_tf that a run's record may name, such as my_package.my_space"
 _TRUST = ("space", "dataset", "method", "plugin", "run_dir")  # flags that `_trust` reads
+_MOST_FLAGFILES, _LARGEST_FLAGFILE = 8, 2**20
 _HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull", "--version")
 
 
@@ -69,6 +71,7 @@ def run(main, choose, *, in_run_dir=True):
         choose: {flag of EARLY: text or None} -> the class of the configuration.
         in_run_dir: whether the command works in one run directory, given by a flag.
     """
+    _speak_utf_8()
     chosen = []
 
     def parse(argv):
@@ -87,6 +90,13 @@ def run(main, choose, *, in_run_dir=True):
             sys.exit(main(config, **_given(chosen[0], flags.FLAGS)))
 
     app.run(start, flags_parser=parse)
+
+
+def _speak_utf_8():
+    """Starts the command again where this process reads and writes names of files in ASCII only."""
+    if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, sys.orig_argv)
 
 
 @contextlib.contextmanager
@@ -161,6 +171,7 @@ def _given(config_class, values):
 
 def _choose(choose, argv):
     """The configuration class that the early flags of a command line ask for."""
+    _check_flagfiles(argv)
     early = flags.FlagValues()
     for name in EARLY:
         flags.DEFINE_string(name, None, "", flag_values=early)
@@ -171,20 +182,46 @@ def _choose(choose, argv):
     return choose({name: early[name].value for name in EARLY})
 
 
+def _check_flagfiles(argv, within=()):
+    """Raises ConfigError where a flag file cannot be read, or includes itself."""
+    for arg, following in zip(argv, [*argv[1:], ""], strict=True):
+        if arg == "--":
+            return
+        name, equals, path = arg.lstrip("-").partition("=")
+        if not arg.startswith("-") or name != "flagfile":
+            continue
+        path = os.path.expanduser(path if equals else following)
+        if len(within) == _MOST_FLAGFILES or path in within:
+            raise ConfigError(
+                f"flag file {path} includes itself, or others too deep; leave that out"
+            )
+        try:
+            lines = reading.read_text(path, _LARGEST_FLAGFILE).splitlines()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read --flagfile={path}: {error}") from error
+        _check_flagfiles([line.strip() for line in lines], (*within, path))
+
+
 def _parsed(values, argv, config_class):
     """What flags leave over of a command line; raises ConfigError."""
     try:
         return values(argv)
     except flags.UnrecognizedFlagError as error:
         names = {error.flagname, error.flagname.removeprefix("no")}  # of a switch
-        for task in registry.names("tasks"):
-            other = getattr(registry.load_task(task, "options"), config_class.__name__, None)
-            if other and names & set(other.__dataclass_fields__):
-                raise ConfigError(
-                    f"--{error.flagname} is a flag of the task {task}, not of "
-                    f"{config_class.TASK or 'these cells'}; "
-                    "leave it out, or take another space"
-                ) from error
+        others = {
+            task: getattr(registry.load_task(task, "options"), config_class.__name__, None)
+            for task in registry.names("tasks")
+        }
+        tasks = [
+            t
+            for t, other in others.items()
+            if names & set(getattr(other, "__dataclass_fields__", ()))
+        ]
+        if tasks:
+            raise ConfigError(
+                f"--{error.flagname} is a flag of the task {' and of '.join(tasks)}, not of "
+                f"{config_class.TASK or 'these cells'}; leave it out, or take another space"
+            ) from error
         raise ConfigError(f"{error}; --help lists the flags") from error
     except flags.Error as error:
         raise ConfigError(f"{error}; --help lists the flags") from error

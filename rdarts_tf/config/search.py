@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from rdarts_tf import registry
 from rdarts_tf.config import base, task, workers
 from rdarts_tf.config.base import ConfigError, option
 
@@ -16,10 +17,14 @@ class SearchConfig(base.RunConfig, base.ExecutorConfig):
     dataset: str = option("what", "cifar10", "data set")
     method: str = option("what", "darts", "search method")
     seed: int = option(
-        "what", 2, "of initialisation, data order, augmentation, noise and drop path", low=0
+        "what",
+        2,
+        "of initialisation, data order, augmentation, noise and drop path",
+        low=0,
+        high=base.MOST_SEED,
     )
     # Inner problem: the weights.
-    epochs: int = option("training", 50, "epochs of the search", low=1)
+    epochs: int = option("training", 50, "epochs of the search", low=1, high=10**6)
     batch_size: int = option("training", 64, "examples a step over all devices", low=1)
     learning_rate: float = option("training", 0.025, "of the weights in epoch 0", low=0.0)
     weight_decay: float = option("training", 3e-4, "L2 factor of the weights", low=0.0)
@@ -42,7 +47,7 @@ class SearchConfig(base.RunConfig, base.ExecutorConfig):
     arch_learning_rate: float = option("training", 3e-4, "of alpha", low=0.0)
     arch_weight_decay: float = option("training", 1e-3, "of alpha", low=0.0)
     nodes: int | None = option(
-        "network", None, "intermediate nodes of a cell; default: the space's own", low=1
+        "network", None, "intermediate nodes of a cell; default: the space's own", low=1, high=64
     )
     # Curvature.
     hessian_every: int = option(
@@ -65,6 +70,13 @@ class SearchConfig(base.RunConfig, base.ExecutorConfig):
         1e-3,
         "relative; of the residual in power iteration, of lambda_max in lanczos",
         low=0.0,
+    )
+    hessian_products: int | None = option(
+        "curvature",
+        None,
+        "products with the Hessian of each batch that power iteration and lanczos take at most; "
+        "default: 200; curvature/converged tells whether they sufficed",
+        low=1,
     )
     hessian_spectrum: bool = option(
         "curvature", False, "log the histogram of all eigenvalues; needs --eigensolver=full"
@@ -112,7 +124,7 @@ class SearchConfig(base.RunConfig, base.ExecutorConfig):
 
     def plugin_flags(self):
         """{flag: value} by which a command that reads the run's record may import its space."""
-        return {"plugin": self.space if "." in self.space else None}
+        return {"plugin": self.space if registry.is_outside("spaces", self.space) else None}
 
     def selection_flags(self):
         """{flag: value} of the evaluation that scores a cell, beside those that `FREE` has."""
@@ -162,32 +174,42 @@ def of_record(recorded):
         ConfigError: the run is of another version.
     """
     try:
-        return of_space(recorded["space"])(**base.fields_of(recorded))
+        config = of_space(recorded["space"])(**base.fields_of(recorded))
+        base.check_fields(config)
+        return config
     except (KeyError, TypeError) as error:
         raise ConfigError(f"the run's config.json is of another version: {error}") from error
 
 
-def check(config):
+def check(config, *, within=0):
     """Returns `config`, a SearchConfig.
 
+    Args:
+        within: how many selections.
     Raises:
         UserError: unknown plugin, or a value that cannot be.
     """
     config.check_values()
-    config.make_space()
+    config.make_space().check_derivable()
     method = config.make_method()
     method.check(config)
     base.plugin("datasets", config.dataset, "load")
     runs = pieces(config)
     if runs:
         workers.check_alone(config, f"--method={config.method}")
+    if runs and within == _MOST_WITHIN:
+        raise ConfigError(
+            f"--method={config.method} selects within {within} selections; take a plain method"
+        )
     for run in runs.values():
-        check(run)
+        check(run, within=within + 1)
     if not runs:
         _check_curvature(config, method)
         _check_unused(config)
     return config
 
+
+_MOST_WITHIN = 2
 
 # What only methods that start several runs use.
 _EXECUTOR = tuple(field.name for field in dataclasses.fields(base.ExecutorConfig))
@@ -224,6 +246,11 @@ def _check_curvature(config, method):
         raise ConfigError(
             "--hessian_spectrum needs --eigensolver=full and --hessian_every of at least 1, not "
             f"{config.eigensolver} and {every}"
+        )
+    if config.hessian_products and config.eigensolver == "full":
+        raise ConfigError(
+            f"--hessian_products={config.hessian_products} needs --eigensolver=power or lanczos, not "
+            "full, which takes one with every direction"
         )
     if config.continue_after_stop and not method.stops:
         raise ConfigError(

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import shlex
 
-from rdarts_tf import registry
+from rdarts_tf import reading, registry
 from rdarts_tf.config.base import ConfigError, ExecutorConfig, argv, option
 
 GRID = {"space": "space", "dataset": "dataset", "method": "method", "seeds": "seed"}
@@ -100,8 +100,8 @@ def searches(config, common):
 
 def _listed(path):
     try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = reading.read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read --list={path}: {error}") from error
     runs = [_words(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
     if not any(runs):

@@ -15,7 +15,7 @@ import shutil
 
 import numpy as np
 
-from rdarts_tf.tasks.image_classification import data
+from rdarts_tf.tasks.image_classification import data, storing
 
 IN_RUN_DIR = True  # `load` wants to know the run directory
 _FOLDER, _DESCRIPTION = "data", "arrays.json"
@@ -172,7 +172,7 @@ def _to_disk(file):
 
 def _find(name, data_dir, run_dir):
     """The folder of stored arrays."""
-    places = [run / _FOLDER for run in _runs(run_dir)]
+    places = [run / _FOLDER for run in storing.runs(run_dir)]
     places.append(pathlib.Path(data_dir or ".").expanduser())
     folders = [place / pathlib.Path(name).expanduser() for place in places]
     found = next((folder for folder in folders if (folder / _DESCRIPTION).is_file()), None)
@@ -182,14 +182,6 @@ def _find(name, data_dir, run_dir):
             "--dataset='arrays(FOLDER)', or call rdarts_tf.search with the same arrays again"
         )
     return found.resolve()
-
-
-def _runs(run_dir):
-    """Yields a run directory and those that it is a part of, RUN of RUN/runs/X and RUN/evaluate/X."""
-    run = run_dir and pathlib.Path(run_dir).resolve()
-    while run:
-        yield run
-        run = run.parent.parent if run.parent.name in ("runs", "evaluate") else None
 
 
 def _read(folder):

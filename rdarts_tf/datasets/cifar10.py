@@ -3,12 +3,13 @@
 from rdarts_tf.datasets import tfds
 from rdarts_tf.tasks.image_classification import data
 
+STORES = True  # `load` takes a store
 # Zela et al. 2020, the authors' code.
 MEAN = (0.49139968, 0.48215827, 0.44653124)
 STD = (0.24703233, 0.24348505, 0.26158768)
 
 
-def load(*, data_dir=None):
+def load(*, data_dir=None, store=None):
     """Loads CIFAR-10 through TensorFlow Datasets; see `tfds.read`. Returns data.Dataset."""
-    train, test, class_names = tfds.read("cifar10", data_dir=data_dir)
-    return data.Dataset("cifar10", train, test, class_names, MEAN, STD)
+    found = tfds.read("cifar10", data_dir=data_dir, store=store)
+    return data.Dataset("cifar10", found.train, found.test, found.class_names, MEAN, STD)

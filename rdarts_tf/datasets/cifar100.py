@@ -3,12 +3,13 @@
 from rdarts_tf.datasets import tfds
 from rdarts_tf.tasks.image_classification import data
 
+STORES = True  # `load` takes a store
 # Zela et al. 2020, the authors' code.
 MEAN = (0.5071, 0.4865, 0.4409)
 STD = (0.2673, 0.2564, 0.2762)
 
 
-def load(*, data_dir=None):
+def load(*, data_dir=None, store=None):
     """Loads CIFAR-100 through TensorFlow Datasets; see `tfds.read`. Returns data.Dataset."""
-    train, test, class_names = tfds.read("cifar100", data_dir=data_dir)
-    return data.Dataset("cifar100", train, test, class_names, MEAN, STD)
+    found = tfds.read("cifar100", data_dir=data_dir, store=store)
+    return data.Dataset("cifar100", found.train, found.test, found.class_names, MEAN, STD)

@@ -6,12 +6,13 @@ As in Zela et al. 2020, the 531,131 "extra" images are not used, and training fl
 from rdarts_tf.datasets import tfds
 from rdarts_tf.tasks.image_classification import data
 
+STORES = True  # `load` takes a store
 # Zela et al. 2020, the authors' code.
 MEAN = (0.4377, 0.4438, 0.4728)
 STD = (0.1980, 0.2010, 0.1970)
 
 
-def load(*, data_dir=None):
+def load(*, data_dir=None, store=None):
     """Loads SVHN through TensorFlow Datasets; see `tfds.read`. Returns data.Dataset."""
-    train, test, class_names = tfds.read("svhn_cropped", data_dir=data_dir)
-    return data.Dataset("svhn", train, test, class_names, MEAN, STD)
+    found = tfds.read("svhn_cropped", data_dir=data_dir, store=store)
+    return data.Dataset("svhn", found.train, found.test, found.class_names, MEAN, STD)

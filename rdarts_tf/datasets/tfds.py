@@ -4,59 +4,116 @@ import difflib
 import http.client
 import pathlib
 import threading
+import typing
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from rdarts_tf.tasks.image_classification import augment, data
+from rdarts_tf.tasks.image_classification import data, pictures, stored_splits, storing
 
-_READ_BATCH = 1024
+STORES = True  # `load` takes a store
 _TIMEOUT_SECONDS = 8
 
 
-def load(name, *, data_dir=None, size=None, crop_padding=4, flip=True):
+class Read(typing.NamedTuple):
+    """What `read` returns: two data.Splits, strings, and a sentence for the user."""
+
+    train: data.Split
+    test: data.Split
+    class_names: tuple
+    note: str
+
+
+def load(
+    name,
+    *,
+    data_dir=None,
+    split="train",
+    test_split=None,
+    test_portion=0.2,
+    size=None,
+    fit="squash",
+    channels=None,
+    background=None,
+    crop_padding=4,
+    flip=True,
+    store=None,
+):
     """Loads a data set with features `image` and `label`, statistics measured on its training split.
 
     Args:
         name: as TFDS knows it, such as "mnist".
         data_dir: where TFDS keeps prepared data; None is its own default.
-        size: resize every image to [size, size].
+        split: training images, in the syntax of TFDS.
+        test_split: test images likewise; None: "test" or "validation", else a share of `split`.
+        test_portion: that share of each class, see `data.set_aside`.
+        size, fit, channels, background: see `pictures.Form`.
         crop_padding, flip: as in `data.Dataset`; flip=False for what has a handedness.
+        store: storing.Store; None keeps the images in memory.
     Returns:
         data.Dataset.
     Raises:
         data.DatasetError: not to be had, or of another kind.
+
+    Example:
+        >>> loaded = load("tf_flowers", size=16, split="train[:90%]", test_split="train[90%:]")
+        >>> loaded.image_shape
+        (16, 16, 3)
     """
-    train, test, class_names = read(name, data_dir=data_dir, size=size)
-    mean, std = data.channel_statistics(train.images)
+    form = pictures.Form(size, fit, channels, background)
+    options = {"split": split, "test_split": test_split, "test_portion": test_portion}
+    found = read(name, data_dir=data_dir, form=form, store=store, **options)
+    mean, std = data.channel_statistics(found.train.images)
     return data.Dataset(
-        f"tfds({name})", train, test, class_names, mean, std, crop_padding=crop_padding, flip=flip
+        f"tfds({name})",
+        found.train,
+        found.test,
+        found.class_names,
+        mean,
+        std,
+        crop_padding=crop_padding,
+        flip=flip,
+        notes=(found.note,),
     )
 
 
-def read(name, *, data_dir=None, size=None):
-    """Reads the splits "train" and "test" ("validation" if there is no "test") in stored order.
+def read(
+    name,
+    *,
+    data_dir=None,
+    form=None,
+    split="train",
+    test_split=None,
+    test_portion=0.2,
+    store=None,
+):
+    """Reads training and test images in stored order.
 
+    Args:
+        form: pictures.Form; the others are as in `load`.
     Returns:
-        (train, test, class_names): two data.Splits and a tuple of strings.
+        Read.
     Raises:
         data.DatasetError: as `load`.
     Differs from: the authors use the order of the original archive; TFDS stores a fixed random
     order.
     """
-    data.check_size(size)
-    name = str(name)
+    name, form = str(name), form or pictures.Form()
+    data.check_portion(test_portion)
     builder = _builder(name, data_dir)
-    _check_features(builder, name, size)
+    _check_features(builder, name, form)
     _prepare(builder, name)
-    splits = [
-        _read_split(name, split, data_dir=data_dir, size=size) for split in _splits(builder, name)
-    ]
-    return *splits, tuple(builder.info.features["label"].names)
+    options = {"split": split, "test_split": test_split, "test_portion": test_portion}
+    train, test, scored = stored_splits.read(
+        builder, form, name=name, store=store or storing.Store(), **options
+    )
+    note = (
+        f"tfds({name}): {len(train)} training images of {split}, {len(test)} test images {scored}"
+    )
+    return Read(train, test, tuple(builder.info.features["label"].names), note)
 
 
 def _builder(name, data_dir):
@@ -73,7 +130,7 @@ def _builder(name, data_dir):
         ) from error
 
 
-def _check_features(builder, name, size):
+def _check_features(builder, name, form):
     features = builder.info.features
     named = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
     image, label = named.get("image"), named.get("label")
@@ -83,7 +140,7 @@ def _check_features(builder, name, size):
             f"tfds({name}) has the features {', '.join(sorted(named)) or features}; image "
             "classification needs a uint8 Image called 'image' and a ClassLabel called 'label'"
         )
-    if size is None and None in image.shape[:2]:
+    if form.size is None and None in image.shape[:2]:
         raise data.DatasetError(
             f"the images of tfds({name}) differ in size; resize them with tfds({name}, size=32)"
         )
@@ -145,31 +202,6 @@ def _answers(url):
         return True
     except (OSError, ValueError, http.client.HTTPException):
         return False
-
-
-def _splits(builder, name):
-    splits = list(builder.info.splits)
-    test = next((split for split in ("test", "validation") if split in splits), None)
-    if "train" not in splits or test is None:
-        raise data.DatasetError(
-            f"tfds({name}) has the splits {', '.join(splits)}; needed are 'train' and 'test' or "
-            "'validation', so export it to folders and use image_folder(PATH)"
-        )
-    return "train", test
-
-
-def _read_split(name, split, *, data_dir, size):
-    stream = tfds.load(name, split=split, data_dir=data_dir, shuffle_files=False, download=False)
-
-    def select(example):
-        image = example["image"] if size is None else augment.resize(example["image"], size)
-        return image, example["label"]
-
-    stream = stream.map(select, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    batches = list(tfds.as_numpy(stream.batch(_READ_BATCH)))
-    images = np.concatenate([images for images, _ in batches])
-    labels = np.concatenate([labels for _, labels in batches]).astype(np.int32)
-    return data.Split(images, labels)
 
 
 def _first_line(error):

@@ -21,6 +21,11 @@ OFFLINE_STOP = STOP | {"markerfacecolor": "white", "markeredgewidth": 2}
 ROLLBACK = {"linestyle": ":", "linewidth": 1.4}
 
 
+def plain(text):
+    """A text that matplotlib does not take for a formula."""
+    return text.replace("$", r"\$")
+
+
 class Figure(matplotlib_figure.Figure):
     """A figure that a notebook shows without pyplot."""
 
@@ -63,9 +68,38 @@ def alpha_heatmap(edge_weights, *, primitives, title, num_inputs=2):
         axes.text(
             op, edge, f"{name}{weight:.2f}", ha="center", va="center", fontsize=7, color=color
         )
-    axes.set_title(title, fontsize=10)
+    axes.set_title(plain(title), fontsize=10)
     colorbar = figure.colorbar(image, ax=axes, ticks=[0, 0.05, 0.2, 0.5, 1])
     colorbar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def confusions(table, names, *, title=""):
+    """How often each class is taken for another, as share of the class; the counts in small tables.
+
+    Args:
+        table: [true class, answer], counts or their means.
+        names: of the classes.
+    Returns:
+        matplotlib Figure.
+    """
+    table = np.asarray(table, float)
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    side = 1.8 + 0.35 * min(len(names), 40)
+    figure = Figure(figsize=(side + 0.6, side), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    if len(names) <= 40:
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0, labelsize=7)
+    for (row, column), count in np.ndenumerate(table if len(names) <= 20 else np.zeros((0, 0))):
+        color = "black" if image.norm(shares[row, column]) > 0.6 else "white"
+        axes.text(column, row, f"{count:g}", ha="center", va="center", fontsize=6, color=color)
+    axes.set_xlabel("answer", fontsize=8)
+    axes.set_ylabel("class", fontsize=8)
+    axes.set_title(title, fontsize=10)
+    figure.colorbar(image, ax=axes).ax.tick_params(labelsize=7)
     return figure
 
 
@@ -83,14 +117,14 @@ def trajectories(panels, *, title):
         matplotlib Figure.
     """
     figure = Figure(figsize=(6.4 * len(panels), 4.4), dpi=DPI, layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axes, (panel, curves) in zip(all_axes, panels.items(), strict=True):
         labels = list(dict.fromkeys(label for label, _ in curves))
         colors = {n: CURVE_COLORS[i % len(CURVE_COLORS)] for i, n in enumerate(labels)}
         for label, curve in curves:
             _draw_curve(axes, curve, colors[label])
-        axes.set(title=panel, xlabel="epoch")
+        axes.set(title=plain(panel), xlabel="epoch")
         axes.set_ylim(bottom=0)
         axes.grid(color="#e0e0e0", linewidth=0.6)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -110,7 +144,7 @@ def spectra(spectra, *, title):
         matplotlib Figure.
     """
     figure = Figure(figsize=(11, 4.2), dpi=DPI, layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     left, right = figure.subplots(1, 2)
     for (epoch, values), color in zip(spectra.items(), itertools.cycle(CURVE_COLORS), strict=False):
         largest = spectrum.largest(values)
@@ -137,7 +171,7 @@ def regrets(lines, *, title):
         matplotlib Figure.
     """
     figure = Figure(figsize=(6.4, 6.4), dpi=DPI, layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     panels, score = figure.subplots(2, 1, sharex=True), next(iter(lines.values())).score
     unit = f" ({score.unit})" if score.unit else ""
     for (label, line), color in zip(lines.items(), itertools.cycle(CURVE_COLORS), strict=False):
@@ -147,7 +181,12 @@ def regrets(lines, *, title):
             mean, low, high = score.factor * values[known].T  # [3, E]
             axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
             axes.plot(
-                epochs, mean, ".-", color=color, label=f"{label} ({line.runs})", clip_on=False
+                epochs,
+                mean,
+                ".-",
+                color=color,
+                label=plain(f"{label} ({line.runs})"),
+                clip_on=False,
             )
     panels[0].set(ylabel=f"test regret{unit}")
     panels[1].set(ylabel=f"one-shot validation {score.words}{unit}", xlabel="epoch")
@@ -212,7 +251,9 @@ def _curve_legend(colors, curves):
         (offline, "stop by the plot scripts", OFFLINE_STOP),
         (any(curve.rollbacks for curve in curves), "rolled back to", ROLLBACK),
     ]
-    lines = [Line2D([], [], color=color, linewidth=2, label=n) for n, color in colors.items()]
+    lines = [
+        Line2D([], [], color=color, linewidth=2, label=plain(n)) for n, color in colors.items()
+    ]
     return lines + [
         Line2D([], [], color="gray", label=name, **style) for occurs, name, style in marks if occurs
     ]

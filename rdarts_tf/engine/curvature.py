@@ -11,13 +11,13 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf import hessian
+from rdarts_tf import bilevel, hessian
 from rdarts_tf.engine import distribution
+from rdarts_tf.methods import tracker
 
 CURVATURE = 22  # stream of random draws, beside those of `weight_steps`
 _START = 23
-_MAX_PRODUCTS = 100  # of power iteration, each of its two
-_KRYLOV = 15  # products of Lanczos at most
+_MAX_PRODUCTS = 200  # of each batch's Hessian
 _FRESH = 0.1  # part of the start that is random, so that a new direction is not missed
 
 
@@ -27,6 +27,7 @@ class Measured(typing.NamedTuple):
     Attributes:
         lambda_max: float; NaN if the Hessian is not finite.
         error_bound: ||H v - lambda_max v||: an eigenvalue of H is this close.
+        converged: whether the products sufficed for the tolerance.
         vector: v [n].
         products: with H, of one batch each.
         seconds: of wall clock; the first measurement of a process includes tracing.
@@ -36,11 +37,31 @@ class Measured(typing.NamedTuple):
 
     lambda_max: float
     error_bound: float
+    converged: bool
     vector: np.ndarray
     products: int
     seconds: float
     hessian: np.ndarray | None
     spectrum: np.ndarray | None
+
+    def row(self):
+        """What metrics.jsonl tells of it; without a finite number lambda_max is missing."""
+        found = self.lambda_max, self.error_bound, self.converged
+        value, error_bound, converged = found if np.isfinite(self.lambda_max) else [None] * 3
+        return {
+            tracker.LAMBDA_MAX: value,
+            "curvature/error_bound": error_bound,
+            "curvature/converged": converged,
+            "curvature/products": self.products,
+            "curvature/seconds": self.seconds,
+        }
+
+    def trouble(self):
+        """What the user must know of it; "" if nothing."""
+        if not np.isfinite(self.lambda_max):
+            return "the Hessian is not finite; its lambda_max is recorded as missing"
+        told = f"lambda_max {self.lambda_max:.3g} +- {self.error_bound:.1g} has not converged"
+        return "" if self.converged else f"{told}; raise --hessian_products or --hessian_tolerance"
 
 
 class Curvature:
@@ -50,10 +71,12 @@ class Curvature:
         search: search_steps.Search.
         eigensolver: "power", "lanczos" or "full".
         tolerance: relative; of power iteration for the residual, of Lanczos for the value.
+        num_products: with each batch's Hessian at most, but for "full".
     """
 
-    def __init__(self, search, *, eigensolver, tolerance):
-        self.search, self.eigensolver, self.tolerance = search, eigensolver, tolerance
+    def __init__(self, search, *, eigensolver, tolerance, num_products=None):
+        self.search, self.eigensolver = search, eigensolver
+        self.limits = {"tolerance": tolerance, "num_products": num_products or _MAX_PRODUCTS}
         self.n = sum(alpha.shape.num_elements() for alpha in search.net.alphas.values())
         with search.strategy.scope():
             self.vector = tf.Variable(tf.zeros(self.n, search.alpha_dtype), trainable=False)
@@ -76,6 +99,7 @@ class Curvature:
         return Measured(
             float(pair.value),
             float(pair.residual),
+            bool(pair.converged),
             pair.vector.numpy(),
             int(pair.iterations) * len(batches),
             time.monotonic() - start,
@@ -87,25 +111,26 @@ class Curvature:
     def _solve(self, batches, epoch, rates):
         """(EigenPair, H or None, spectrum or None)."""
         matvec = self._operator(batches, epoch, rates)
+        num_ops = next(iter(self.search.net.alphas.values())).shape[1]
+        first_edge = tf.cast(tf.range(self.n) < num_ops, self.vector.dtype)
+        null = first_edge / tf.norm(first_edge)
         if self.eigensolver == "full":
-            return self._full(hessian.full_hessian(matvec, self.n, dtype=self.vector.dtype))
+            pair, *found = self._full(hessian.full_hessian(matvec, self.n, dtype=null.dtype))
+            return hessian.at_least_zero(pair, null), *found
         fresh = tf.random.stateless_normal(
             [self.n], self.search.key(epoch, 0, _START), dtype=self.vector.dtype
         )
         v0 = tf.convert_to_tensor(self.vector) + _FRESH * fresh / tf.norm(fresh)
-        if self.eigensolver == "lanczos":
-            limits = {"num_products": _KRYLOV, "tolerance": self.tolerance}
-            return hessian.lanczos(matvec, v0, **limits), None, None
-        limits = {"max_iterations": _MAX_PRODUCTS, "tolerance": self.tolerance}
-        return hessian.power_iteration(matvec, v0, **limits), None, None
+        solve = {"power": hessian.power_iteration, "lanczos": hessian.lanczos}[self.eigensolver]
+        return hessian.at_least_zero(solve(matvec, v0, **self.limits), null), None, None
 
     def _full(self, H):
         finite = tf.reduce_all(tf.math.is_finite(H))
         values, vectors = tf.linalg.eigh(tf.where(finite, H, tf.zeros_like(H)))
         values = tf.where(finite, values, tf.fill([self.n], tf.constant(np.nan, H.dtype)))
         value, v = values[-1], vectors[:, -1]
-        residual = tf.norm(tf.linalg.matvec(H, v) - value * v)
-        return hessian.EigenPair(value, v, residual, tf.constant(self.n)), H, values
+        residual = bilevel.global_norm([tf.linalg.matvec(H, v) - value * v])
+        return hessian.EigenPair(value, v, residual, tf.constant(self.n), finite), H, values
 
     def _operator(self, batches, epoch, rates):
         """v -> H v. On one device and batch the passes that do not depend on v are run once."""

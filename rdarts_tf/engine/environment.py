@@ -15,6 +15,8 @@ import tensorflow as tf
 import rdarts_tf
 
 _FILE = "environment.json"
+_SWITCHES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "OMP_NUM_THREADS", "XLA_FLAGS")
+_SWITCHES += ("TF_XLA_FLAGS", "NVIDIA_TF32_OVERRIDE", "TF_USE_CUDNN_AUTOTUNE")
 _CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 
@@ -34,18 +36,20 @@ def present():
         "intra_op_threads": os.environ.get("TF_NUM_INTRAOP_THREADS"),
         "inter_op_threads": os.environ.get("TF_NUM_INTEROP_THREADS"),
         "gpus": _gpus(),
+        "switches": {name: os.environ[name] for name in _SWITCHES if name in os.environ},
     }
 
 
-def note(run_dir, epoch, say):
+def note(run_dir, epoch, say, **more):
     """Records that a run goes on here from an epoch on, and tells what is other than before.
 
     Args:
         run_dir: runs.run_dir.RunDir.
         epoch: which is begun next; what was recorded from there on is forgotten.
         say: called with a sentence where something differs.
+        more: {name: value} that is like it, such as the number of replicas.
     """
-    recorded, now = run_dir.read_json(_FILE) or [], present()
+    recorded, now = run_dir.read_json(_FILE) or [], present() | more
     kept = [each for each in recorded if each["epoch"] < epoch]
     if kept and (differing := _differing(recorded[-1], now)):
         say(f"{', '.join(differing)}: the last digits may differ from an uninterrupted run")
@@ -65,6 +69,8 @@ def _differing(before, now):
 
 
 def _told(value):
+    if isinstance(value, dict):
+        return " ".join(f"{name}={text}" for name, text in value.items()) or "none"
     if isinstance(value, list):
         return ", ".join(value) or "none"
     return "unset" if value is None else str(value)[:40]

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.engine import distribution, summaries
+from rdarts_tf.engine import distribution, environment, summaries
+from rdarts_tf.errors import UserError
 from rdarts_tf.runs.files import RunDirError
 from rdarts_tf.runs.progress import Progress
 
@@ -37,6 +38,7 @@ class EpochRun:
         say: called with each line for the user.
         problem: tasks.base.Problem.
         trainer: weight_steps.WeightTraining.
+        logbook: runs.logbook.Logbook.
         num_steps: of the present epoch.
         epoch, first_step: what comes next.
     """
@@ -137,7 +139,7 @@ class EpochRun:
             while step < num_steps:
                 start = time.monotonic()
                 last = min(step + size, num_steps)
-                block(tf.constant(step), tf.constant(last))
+                self._run_block(block, step, last)
                 seconds = max(time.monotonic() - start, 1e-3)
                 told = self.trainer.metrics() | self.speed(counted, seconds)
                 progress.advance(last - step, told)
@@ -150,6 +152,17 @@ class EpochRun:
                     self._interrupt(step if training_steps else self.num_steps)
         finally:
             progress.close()
+
+    def _run_block(self, block, first, last):
+        try:
+            block(tf.constant(first), tf.constant(last))
+        except tf.errors.OpError as error:
+            if not self.trainer.jit:
+                raise
+            told = str(error.message).strip().splitlines()[0][:200]
+            raise UserError(
+                f"XLA cannot compile this network: {told}; take --jit_compile=false"
+            ) from error
 
     def _agree(self, size):
         """(the chief's size of the next block, whether a signal came to any worker)."""
@@ -188,10 +201,20 @@ class EpochRun:
         return {name: v.numpy() for name, v in self._variables().items()}
 
     def _checkpoint(self, step):
-        self.run_dir.save_checkpoint(self._arrays(), epoch=self.epoch, step=step)
+        self._save(step)
         self.run_dir.prune_checkpoints(
             keep=self.config.keep_checkpoints, oldest_needed=self._oldest_epoch_needed()
         )
+
+    def _save(self, step):
+        pages = self.logbook.pages(self.epoch, step)
+        self.run_dir.save_checkpoint(self._arrays(), epoch=self.epoch, step=step, beside=pages)
+
+    def _note_environment(self, epoch):
+        """See `environment.note`; --strategy and --jit_compile may change from start to start, too."""
+        trainer = self.trainer
+        more = {"replicas": trainer.strategy.num_replicas_in_sync, "jit": bool(trainer.jit)}
+        environment.note(self.run_dir, epoch, self.say, **more)
 
     def _take_up(self):
         """`_resume`, the chief first; all workers go on at the same place.
@@ -208,14 +231,27 @@ class EpochRun:
         """(epoch, step) to go on with; variables and recorded numbers are as they were there."""
         newest = self.run_dir.load_newest_checkpoint(self.say)
         if newest is None:
-            (epoch, step) = (0, 0)
-        else:
-            (epoch, step), arrays = newest
-            self.load(arrays)
-            at, epochs = f", step {step}" if step else "", self.num_epochs
-            self.say(f"resuming {self.run_dir.path} after {epoch} of {epochs} epochs{at}")
-        self.run_dir.truncate(epoch)
+            self.logbook.write()
+            self.run_dir.forget_hessians(0)
+            return 0, 0
+        (epoch, step), arrays = newest
+        self.load(arrays)
+        self.logbook.open(self.run_dir.checkpoint(epoch, step), (epoch, step))
+        self.run_dir.forget_hessians(epoch)
+        at, epochs = f", step {step}" if step else "", self.num_epochs
+        self.say(f"resuming {self.run_dir.path} after {epoch} of {epochs} epochs{at}")
         return epoch, step
+
+    def _go_back(self, num_epochs):
+        """Goes on after fewer epochs, whose variables are loaded; a kill in between loses nothing."""
+        self.epoch, self.first_step = num_epochs, 0
+        self.logbook.cut(num_epochs)
+        with distribution.chief_first(self.trainer.strategy):
+            self._save(0)
+            self.run_dir.delete_checkpoints_after(num_epochs)
+            self.logbook.write()
+            self.run_dir.forget_hessians(num_epochs)
+        self.board.rewind(num_epochs)
 
     def _interrupt(self, step):
         with distribution.chief_first(self.trainer.strategy):
@@ -224,6 +260,12 @@ class EpochRun:
             f"stopped in epoch {self.epoch + 1} after step {step}; the same command goes on from there",
             self.stop.exit_code,
         )
+
+    def _check_finite(self, scored):
+        """Raises Diverged where weights or scores are not finite after an epoch, since its last step."""
+        values = [*scored.values(), *(v.numpy() for v in self._variables().values())]
+        if not all(np.isfinite(value).all() for value in values):
+            raise Diverged(self._divergence(self.num_steps - 1))
 
     def _divergence(self, step):
         checkpoints = self.run_dir.list_checkpoints()

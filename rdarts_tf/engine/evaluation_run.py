@@ -7,11 +7,13 @@ import time
 import keras
 import tensorflow as tf
 
-from rdarts_tf.engine import distribution, environment, summaries
+from rdarts_tf.engine import distribution, examination, summaries
 from rdarts_tf.engine.epochs import Diverged, EpochRun, told_speed
 from rdarts_tf.engine.evaluation_steps import Evaluation
 from rdarts_tf.engine.weight_steps import path
 from rdarts_tf.runs import lengths
+from rdarts_tf.runs.files import RunDirError
+from rdarts_tf.runs.logbook import Logbook
 from rdarts_tf.runs.progress import Stop
 
 _MOST_RETURNS = 5
@@ -36,6 +38,7 @@ class EvaluationRun(EpochRun):
         self.config, self.run_dir, self.say = config, run_dir, say
         self.problem, self.seed, self.history = problem, seed, history
         self.num_steps = problem.num_steps
+        self.logbook = Logbook(run_dir, config.seed_identity(seed))
         keras.utils.set_random_seed(seed)
         with strategy.scope():
             self.net = problem.network()
@@ -56,7 +59,7 @@ class EvaluationRun(EpochRun):
         Raises:
             Interrupted, Diverged.
         """
-        environment.note(self.run_dir, self.epoch + (self.first_step > 0), self.say)
+        self._note_environment(self.epoch + (self.first_step > 0))
         tags = self._tags("train", "step_seconds")
         self.board = summaries.of(self.run_dir, tags, resume_step=self.epoch)
         hparams = dataclasses.asdict(self.config) | {"seed": self.seed}
@@ -64,7 +67,8 @@ class EvaluationRun(EpochRun):
         with Stop.on_signals() as self.stop:
             while self.epoch < self.config.epochs:
                 self._run_epoch_or_return()
-            last = self._judged(self.run_dir.read_metrics())
+            last = self._judged(self.logbook.rows)
+            self.examined = self._examine(last["epoch"])
         results = {
             "score_loss": last["score/loss"],
             f"score_{self.problem.SCORE.name}": self.problem.SCORE.of(stage(last, "score")),
@@ -73,15 +77,25 @@ class EvaluationRun(EpochRun):
         self.board.close()
         return last
 
+    def _examine(self, epoch):
+        """What the task says of the trained network's answers, for result.json."""
+        if self.problem.examined is None:
+            return {}
+        batches = self.problem.score_epoch(self.config, epoch)
+        found, figures = self.problem.examined(examination.answers(self.problem, self.net, batches))
+        for tag, figure in figures.items():
+            self.board.figure(tag, figure, step=epoch)
+        return {"examined": found}
+
     def _run_epoch_or_return(self):
         """An epoch; where its loss is not finite, back to the best one, if the problem keeps that."""
         try:
             self._run_epoch()
         except Diverged as error:
-            best = self.run_dir.load_best() if self.problem.KEEPS_BEST else None
-            if best is None or self.problem.returns >= _MOST_RETURNS:
+            has_best = self.problem.KEEPS_BEST and self.logbook.rows
+            if not has_best or self.problem.returns >= _MOST_RETURNS:
                 raise
-            self._return(best, error)
+            self._return(self._best(), error)
 
     def _return(self, best, error):
         """Goes on after the best epoch, with other draws; first a checkpoint, so that a kill loses nothing."""
@@ -89,12 +103,7 @@ class EvaluationRun(EpochRun):
         self.load(best)
         self.returns.assign(returns)
         self.problem.returns = returns
-        self.epoch, self.first_step = int(best["best_epoch"]) + 1, 0
-        with distribution.chief_first(self.trainer.strategy):
-            self.run_dir.save_checkpoint(self._arrays(), epoch=self.epoch)
-            self.run_dir.delete_checkpoints_after(self.epoch)
-            self.run_dir.truncate(self.epoch)
-        self.board.rewind(self.epoch)
+        self._go_back(int(best["best_epoch"]) + 1)
         self.say(
             f"{error}: back from epoch {diverged + 1} to the end of epoch {self.epoch}, the best"
         )
@@ -104,10 +113,37 @@ class EvaluationRun(EpochRun):
         more = {"returns": self.returns, "best_epoch": self.best_epoch} if kept else {}
         return super()._variables() | more
 
+    def _resume(self):
+        epoch, step = super()._resume()
+        if self.problem.KEEPS_BEST and epoch:
+            self._best()
+        return epoch, step
+
+    def _best(self):
+        """{name: array} of the state with the best weights.
+
+        Raises:
+            RunDirError: it is missing, damaged, of another epoch or another training.
+        """
+        best, path = self.run_dir.load_best(), self.run_dir.path / "best.npz"
+        scores = [self.problem.SCORE.of(stage(row, "score")) for row in self.logbook.rows]
+        allowed = [scores.index(min(scores))]
+        if len(scores) < self.config.epochs:
+            allowed.append(
+                len(scores)
+            )  # written by a process that was killed before its checkpoint
+        if best is None or best.get("best_epoch") not in allowed:
+            raise RunDirError(
+                f"{path} is missing or not that of epoch {allowed[0]}; restore it, or use --overwrite to "
+                "start anew"
+            )
+        self.logbook.check_owner(path, self.run_dir.load_beside(path))
+        return best
+
     def _keep_if_best(self, row):
         """Writes the state with the weights that were scored, if they scored better than all before."""
         of = self.problem.SCORE.of
-        before = [of(stage(other, "score")) for other in self.run_dir.read_metrics()]
+        before = [of(stage(other, "score")) for other in self.logbook.rows]
         if of(stage(row, "score")) < min(before, default=math.inf):
             self.best_epoch.assign(row["epoch"])
             variables = self.trainer.net.trainable_variables
@@ -117,13 +153,13 @@ class EvaluationRun(EpochRun):
             ]
             arrays = self._arrays() | dict(zip(names, scored, strict=True))
             with distribution.chief_first(self.trainer.strategy):
-                self.run_dir.save_best(arrays)
+                self.run_dir.save_best(arrays, self.logbook.pages(row["epoch"], 0))
 
     def _judged(self, rows):
         """The row that is the result."""
         if not self.problem.KEEPS_BEST:
             return rows[-1]
-        best = self.run_dir.load_best()
+        best = self._best()
         row = rows[int(best["best_epoch"])]
         if not self.problem.test_steps:
             return row
@@ -143,7 +179,7 @@ class EvaluationRun(EpochRun):
         epoch, start, counted = self.epoch, time.monotonic(), self.counted()
         length = lengths.at(self.history, epoch, self.config.epochs)
         config = dataclasses.replace(self.config, epochs=length)
-        rates = self.problem.rates_after(config, epoch, self.run_dir.read_metrics())
+        rates = self.problem.rates_after(config, epoch, self.logbook.rows)
         steps = self.num_steps - self.first_step
         trained = self._train_epoch(config, rates)
         seconds = time.monotonic() - start
@@ -152,6 +188,7 @@ class EvaluationRun(EpochRun):
             label="scoring",
             num_steps=self.problem.score_steps,
         )
+        self._check_finite(scored)
         self.epoch, self.first_step = epoch + 1, 0
         row = {
             "epoch": epoch,
@@ -178,8 +215,9 @@ class EvaluationRun(EpochRun):
 
     def _record(self, row):
         """Writes a finished epoch: files first, the checkpoint last, since it decides where to resume."""
-        self.run_dir.append_metrics(row)
+        self.logbook.add(row, {})
         self.board.epoch(row["epoch"], scalars={k: v for k, v in row.items() if k != "epoch"})
+        self.board.pictures(row["epoch"], self.problem.pictures(self.net))
         self.board.flush()
         if self.epoch % self.config.checkpoint_every == 0 or self.epoch == self.config.epochs:
             self._checkpoint(0)

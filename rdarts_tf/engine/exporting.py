@@ -1,10 +1,7 @@
 """Writing networks and cells in the formats of others, and reading them back in a fresh process."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 import typing
 import zipfile
@@ -13,54 +10,30 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rdarts_tf.engine import reading_back, startup
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import placing
 
 # Largest difference between the file's outputs and ours, relative to the largest entry, at least 1.
 TOLERANCE = {"savedmodel": 1e-5, "keras": 1e-5, "tflite": 1e-4, "onnx": 1e-4}
 
-# Runs without this package but for a .keras file, whose layers it defines.
-_RELOAD = """
-import importlib
-import sys
-import numpy as np
-kind, path, samples, out, module = sys.argv[1:]
-inputs = dict(np.load(samples))
-if kind == "onnx":
-    import onnxruntime
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    outputs = dict(zip(names, session.run(names, inputs)))
-else:
-    import tensorflow as tf
-    if kind == "tflite":
-        outputs = tf.lite.Interpreter(path).get_signature_runner("serve")(**inputs)
-    elif kind == "savedmodel":
-        inputs = {name: tf.constant(value) for name, value in inputs.items()}
-        outputs = tf.saved_model.load(path).signatures["serve"](**inputs)
-    else:
-        import keras
-        importlib.import_module(module)
-        outputs = keras.models.load_model(path)(**inputs)
-assert kind == "keras" or "rdarts_tf" not in sys.modules
-np.savez(out, **{name: np.asarray(value) for name, value in outputs.items()})
-"""
 
-
-def write_savedmodel(model, path, *, input_type):
+def write_savedmodel(model, path, *, input_type, batch_size=None, alone=False):
     """A SavedModel with the endpoints serve, serve_<another input type> and metadata.
 
     Args:
         model: what a task serves: INPUT_TYPES, signature(input type) -> {name: TensorSpec}, metadata().
         input_type: of the endpoint serve.
+        batch_size: fixed number of examples of a call; None: any.
+        alone: leave the other input types out.
     """
     archive = keras.export.ExportArchive()
     archive.track(model)
-    for name in model.INPUT_TYPES:
+    for name in (input_type,) if alone else model.INPUT_TYPES:
         archive.add_endpoint(
             "serve" if name == input_type else f"serve_{name}",
             _call(model),
-            input_signature=[model.signature(name)],
+            input_signature=[_signature(model, name, batch_size)],
         )
     metadata = model.metadata()
     constants = {name: tf.constant(value) for name, value in metadata.items()}
@@ -69,29 +42,51 @@ def write_savedmodel(model, path, *, input_type):
     _write_metadata(path, metadata)
 
 
-def write_keras(model, path, *, input_type):
-    """A .keras file; it takes all input types."""
+def _signature(model, input_type, batch_size):
+    """{name: TensorSpec} of a fixed number of examples, or of any."""
+    specs = model.signature(input_type).items()
+    return {
+        name: tf.TensorSpec([batch_size, *spec.shape[1:]], spec.dtype, name=spec.name)
+        for name, spec in specs
+    }
+
+
+def write_keras(model, path, *, input_type, batch_size=None):
+    """A .keras file; it takes all input types and any number of examples."""
     model.save(path)
 
 
-def write_tflite(model, path, *, input_type, calibration=None):
+def write_tflite(
+    model, path, *, input_type, batch_size=None, calibration=None, integers=("float32", "float32")
+):
     """A TFLite file with the signature serve; metadata.json, and labels.txt of classes, are zipped to its end.
 
     Args:
-        calibration: {name: array} of inputs by which weights and activations are quantised to int8;
-            None keeps float32.
+        calibration: {name: array} of float32 inputs by which weights and activations are quantised to
+            int8, `input_type` being float32; None keeps float32.
+        integers: types of input and output of a quantised file: float32, int8, of the input uint8, too.
     """
     with tempfile.TemporaryDirectory() as folder:
         saved = pathlib.Path(folder) / "model"
-        write_savedmodel(model, saved, input_type=input_type)
+        write_savedmodel(model, saved, input_type=input_type, batch_size=batch_size, alone=True)
         converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=["serve"])
         if calibration is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            num = len(next(iter(calibration.values())))
+            num, step = len(next(iter(calibration.values()))), batch_size or 1
             converter.representative_dataset = lambda: (
-                {name: array[i : i + 1] for name, array in calibration.items()} for i in range(num)
+                {
+                    name: np.resize(array[i:], (step, *array.shape[1:]))
+                    for name, array in calibration.items()
+                }
+                for i in range(0, num, step)
             )
-        path.write_bytes(converter.convert())
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type, converter.inference_output_type = (
+                tf.as_dtype(name) for name in integers
+            )
+        with startup.silence():
+            content = converter.convert()
+        path.write_bytes(content)
     metadata = model.metadata()
     with zipfile.ZipFile(path, "a") as archive:
         if names := metadata.get("class_names"):
@@ -99,7 +94,7 @@ def write_tflite(model, path, *, input_type, calibration=None):
         archive.writestr("metadata.json", json.dumps(metadata))
 
 
-def write_onnx(model, path, *, input_type):
+def write_onnx(model, path, *, input_type, batch_size=None):
     """An ONNX file; metadata in its metadata_props.
 
     Raises:
@@ -114,7 +109,7 @@ def write_onnx(model, path, *, input_type):
             f'ONNX needs a converter ({error}); pip install "rdarts-tf[onnx]", or take '
             "--format=tflite or savedmodel"
         ) from error
-    signature = [model.signature(input_type)]
+    signature = [_signature(model, input_type, batch_size)]
     function = tf.function(_call(model), input_signature=signature)
     converted, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=18)
     for name, value in model.metadata().items():
@@ -144,7 +139,18 @@ class Comparison(typing.NamedTuple):
     agreement: str
 
 
-def export_network(model, path, kind, *, input_type, samples, calibration=None, overwrite=False):
+def export_network(
+    model,
+    path,
+    kind,
+    *,
+    input_type,
+    samples,
+    calibration=None,
+    output_type="float32",
+    batch_size=None,
+    overwrite=False,
+):
     """Writes the model, reads it back in a fresh process, and moves it to `path` if it answers alike.
 
     Args:
@@ -152,27 +158,38 @@ def export_network(model, path, kind, *, input_type, samples, calibration=None, 
             {name: array} and agreement(ours, theirs).
         path: of the file, for SavedModel of the folder.
         kind: a key of WRITERS.
-        input_type: one of the model's.
-        samples: examples as the task has them.
+        input_type: one of the model's, or int8 of a quantised file.
+        samples: examples as the task has them; None: the file is not read back.
         calibration: the same: quantise a TFLite file to int8 with them; it may then differ by any
             amount.
+        output_type: float32, or int8 of a quantised file.
+        batch_size: fixed number of examples of a call; None: any.
         overwrite: replace a file or a former export.
     Returns:
-        Comparison.
+        Comparison, or None.
     Raises:
         UserError: no converter, the difference is out of tolerance, or something else is there;
             nothing is written.
     """
-    options = {}
+    options = {"input_type": input_type, "batch_size": batch_size}
     if calibration is not None:
-        options = {"calibration": model.as_input(calibration, input_type)}
+        inputs = model.as_input(calibration, "float32")
+        options |= {"calibration": inputs, "integers": (input_type, output_type)}
+        options["input_type"] = "float32"
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export_") as folder:
         folder = pathlib.Path(folder)
-        written, inputs = folder / path.name, model.as_input(samples, input_type)
-        WRITERS[kind](model, written, input_type=input_type, **options)
-        found = _compare(model, inputs, _reloaded(kind, written, inputs, folder, model))
-        if calibration is None and not found.worst <= TOLERANCE[kind]:
+        written = folder / path.name
+        WRITERS[kind](model, written, **options)
+        found = None
+        if samples is not None:
+            step = batch_size or 1
+            samples = np.resize(samples, (-(-len(samples) // step) * step, *samples.shape[1:]))
+            inputs = model.as_input(samples, input_type)
+            theirs = reading_back.answers(kind, written, inputs, folder, model, batch_size or 0)
+            asked = "float32" if calibration is not None else input_type
+            found = _compare(model, model.as_input(samples, asked), theirs)
+        if found and calibration is None and not found.worst <= TOLERANCE[kind]:
             raise UserError(
                 f"the {kind} file answers otherwise than the network: {told(found)}; nothing was "
                 "written"
@@ -239,26 +256,3 @@ def _write_metadata(path, metadata):
 
 def _call(model):
     return lambda inputs: model(**inputs)
-
-
-def _reloaded(kind, path, inputs, folder, model):
-    """The outputs of a written file on inputs, computed by another process."""
-    samples, out = folder / "samples.npz", folder / "outputs.npz"
-    np.savez(samples, **inputs)
-    command = [sys.executable, "-P", "-c", _RELOAD, kind, path, samples, out]
-    environment = _environment() if kind == "keras" else None
-    result = subprocess.run(
-        [*command, type(model).__module__], capture_output=True, text=True, env=environment
-    )
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"the {kind} file cannot be read back: {last}; nothing was written")
-    with np.load(out) as file:
-        return dict(file)
-
-
-def _environment():
-    """That of this process, and this package can be imported."""
-    root = str(pathlib.Path(__file__).resolve().parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}

@@ -16,7 +16,7 @@ class Slice(typing.NamedTuple):
     shape: tuple
 
     def numpy(self):
-        return self.variable.numpy()[self.part].reshape(self.shape)
+        return self.variable[self.part].numpy().reshape(self.shape)
 
     def assign(self, value):
         whole = self.variable.numpy()

@@ -4,6 +4,7 @@ Everything drawn is a function of (seed, epoch), so that a resumed run equals an
 """
 
 import hashlib
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -42,7 +43,7 @@ class PathSearchRun(search_run.SearchRun):
 
     def genotype(self):
         """The architecture that the last finished epoch selected."""
-        return genotype.parse(self.run_dir.read_metrics()[-1]["genotype"], self.space)
+        return genotype.parse(self.logbook.rows[-1]["genotype"], self.space)
 
     def _epoch_steps(self, epoch):
         return self.steps_by_epoch[epoch]
@@ -63,8 +64,9 @@ class PathSearchRun(search_run.SearchRun):
         rng = np.random.default_rng([self.config.seed, self.epoch, stream])
         return self.method.edge_weights(self.space, rng, num)
 
-    def _record_alphas(self, epoch):
-        """Nothing: alpha is not trained."""
+    def _alphas(self):
+        """None: alpha is not trained."""
+        return {}
 
     def _select(self):
         """The best of the epoch's sample, a Genotype; None where no selection is due.
@@ -83,6 +85,8 @@ class PathSearchRun(search_run.SearchRun):
         self._score_sample(paths, record)
         self._score_top(paths, record)
         best = max(record["top"], key=lambda entry: self._goodness(entry))  # the first of equals
+        if best[self._metric.name] is None:
+            raise epochs.Diverged(self._divergence(self.num_steps - 1))
         return genotype.parse(best["genotype"], self.space)
 
     @property
@@ -91,7 +95,8 @@ class PathSearchRun(search_run.SearchRun):
         return self.problem.METRICS[-1]
 
     def _goodness(self, metrics):
-        return self._metric.better * metrics[self._metric.name]
+        value = metrics[self._metric.name]
+        return -math.inf if value is None else self._metric.better * value
 
     def _unfinished_selection(self):
         """The epoch's record so far; scores of other weights are not taken up."""
@@ -116,7 +121,7 @@ class PathSearchRun(search_run.SearchRun):
             for index in range(int(first), int(last)):
                 self.trainer.reset("score")
                 self.trainer.validate_block(iterator, *steps, epoch)
-                score = self.trainer.metrics()[self._metric.name]
+                score = _finite(self.trainer.metrics()[self._metric.name])
                 found = rule.of_path(self.space, {t: p[index] for t, p in paths.items()})
                 scored.append({"genotype": str(found), "score": score})
             self.run_dir.save_selection(self.epoch, record)
@@ -136,7 +141,7 @@ class PathSearchRun(search_run.SearchRun):
             batches = with_paths(self.validation_epoch(self.epoch), path, repeat=steps)
             label = f"best architectures, {len(top) + 1} of {len(best)}"
             found = self._score(batches, label=label, num_steps=steps)
-            top.append(record["scored"][index] | {name: found[name]})
+            top.append(record["scored"][index] | {name: _finite(found[name])})
             self.run_dir.save_selection(self.epoch, record)
 
     def _scoring_batches(self, first):
@@ -149,6 +154,11 @@ class PathSearchRun(search_run.SearchRun):
         number, step = divmod(first, self.problem.score_steps)
         numbers = tf.data.Dataset.range(number + 1, tf.int32.max, output_type=tf.int32)
         return one_pass(number, step).concatenate(numbers.flat_map(one_pass))
+
+
+def _finite(score):
+    """None where an architecture has no score, which is worse than all others."""
+    return score if math.isfinite(score) else None
 
 
 def make_run(config, run_dir, *, say=print):

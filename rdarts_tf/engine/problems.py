@@ -4,6 +4,12 @@ from rdarts_tf import registry
 from rdarts_tf.errors import UserError
 
 
+def tell(data, say):
+    """Tells what the user should know of the data."""
+    for note in getattr(data, "notes", ()):
+        say(note)
+
+
 def of_search(config, data):
     """The tasks.base.Problem of a search.
 

@@ -11,7 +11,6 @@ from rdarts_tf.config import base
 from rdarts_tf.engine import (
     curvature,
     distribution,
-    environment,
     problems,
     search_steps,
     summaries,
@@ -22,6 +21,7 @@ from rdarts_tf.genotypes import rule
 from rdarts_tf.methods import tracker
 from rdarts_tf.runs import same_data
 from rdarts_tf.runs.decisions import Decisions
+from rdarts_tf.runs.logbook import Logbook
 from rdarts_tf.runs.progress import Stop
 
 
@@ -45,6 +45,7 @@ class SearchRun(EpochRun):
         strategy = distribution.make_strategy(config.strategy)
         distribution.check_same(strategy, base.SAME_FLAGS, digest=base.digest(config))
         self.data = config.load_dataset(run_dir.path)
+        problems.tell(self.data, say)
         self.problem = problems.of_search(config, self.data)
         self.num_steps = self.problem.num_steps
         self._check_steps()
@@ -53,10 +54,14 @@ class SearchRun(EpochRun):
             self.net = self.problem.network()
         self.trainer = self.TRAINER(self.problem, self.net, config=config, strategy=strategy)
         self.curvature = curvature.Curvature(
-            self.trainer, eigensolver=config.eigensolver, tolerance=config.hessian_tolerance
+            self.trainer,
+            eigensolver=config.eigensolver,
+            tolerance=config.hessian_tolerance,
+            num_products=config.hessian_products,
         )
         self.measures = config.hessian_every > 0 and self.method.selection is None
-        self.decisions = Decisions(self.method, config, run_dir)
+        self.logbook = Logbook(run_dir, base.identity(config))
+        self.decisions = Decisions(self.method, config, self.logbook)
 
     def _check_steps(self):
         """Raises UserError where the method does not fit the data."""
@@ -78,8 +83,14 @@ class SearchRun(EpochRun):
         same_data.check_same_data(recorded, self.data.record(), self.run_dir.path)
         self.epoch, self.first_step = self._take_up()
         begun = self.epoch + (self.first_step > 0)
-        self._describe(extending=self.decisions.extend(begun))
-        environment.note(self.run_dir, begun, self.say)
+        before = self.run_dir.read_json("config.json") or {}
+        self.run_dir.write_description(
+            self.config,
+            self.data.record(),
+            extending=self.decisions.extend(before, begun),
+            history=self.decisions.history,
+        )
+        self._note_environment(begun)
         tags = self._tags("search", "skip_connections", "step_seconds")
         self.board = summaries.of(self.run_dir, tags, resume_step=self.epoch)
         self.board.hparams(dataclasses.asdict(self.config))
@@ -90,12 +101,6 @@ class SearchRun(EpochRun):
                 self._decide()
         with distribution.chief_first(self.trainer.strategy):
             return self._finish()
-
-    def _describe(self, *, extending):
-        """Writes what tells of the run; from then on it has its present length."""
-        self.run_dir.write_description(
-            self.config, self.data.record(), history=self.decisions.history, extending=extending
-        )
 
     def edge_weights(self):
         """{cell type: softmax(alpha) [E, K]}."""
@@ -129,6 +134,7 @@ class SearchRun(EpochRun):
         seconds = time.monotonic() - start
         step_seconds = seconds / max(steps, 1)
         validated = self._validate()
+        self._check_finite(validated)
         found = self._select()
         row = {
             "epoch": epoch,
@@ -159,23 +165,16 @@ class SearchRun(EpochRun):
         self.run_dir.save_hessian(epoch, found._asdict())
         if self.config.hessian_spectrum:
             self.board.spectrum(epoch, found.spectrum)
-        value = found.lambda_max if np.isfinite(found.lambda_max) else None
-        if value is None:
-            self.say(
-                f"the Hessian of epoch {epoch} is not finite; its lambda_max is recorded as missing"
-            )
-        row = {
-            tracker.LAMBDA_MAX: value,
-            "curvature/error_bound": None if value is None else found.error_bound,
-            "curvature/products": found.products,
-            "curvature/seconds": found.seconds,
-        }
+        if trouble := found.trouble():
+            self.say(f"epoch {epoch}: {trouble}")
+        row = found.row()
         average = tracker.newest_average(
-            [*self.run_dir.read_metrics(), {"epoch": epoch} | row],
+            [*self.logbook.rows, {"epoch": epoch} | row],
             frequency=self.method.frequency or self.config.hessian_every,
             window=self.method.window,
         )
-        return row | {"curvature/lambda_max_local_average": average}
+        row |= {"curvature/lambda_max_local_average": average}
+        return {name: n if n is None or np.isfinite(n) else None for name, n in row.items()}
 
     def _no_second_derivative(self, error):
         reason = f"lambda_max cannot be measured: {error}"
@@ -219,12 +218,16 @@ class SearchRun(EpochRun):
         Args:
             found: its Genotype, or None.
         """
-        self.run_dir.append_metrics(row)
-        self._record_alphas(row["epoch"])
+        alphas = self._alphas()
+        self.logbook.add(row, alphas)
         scalars = {k: v for k, v in row.items() if k not in ("epoch", "genotype")}
         self.board.epoch(row["epoch"], scalars=scalars)
+        if alphas:
+            weights, cells = self.edge_weights(), self.space.cells
+            self.board.alphas(row["epoch"], cells, alphas=alphas, edge_weights=weights)
         if found:
             self.board.genotype(row["epoch"], found)
+        self.board.pictures(row["epoch"], self.problem.pictures(self.net))
         self.board.flush()
         due = self.epoch % self.config.checkpoint_every == 0 or self.epoch == self.num_epochs
         if due or self.method.may_return_to(row["epoch"]):
@@ -245,10 +248,9 @@ class SearchRun(EpochRun):
             yield f"lambda_max {lambda_max:.3g}"
         yield f"{row['search/step_seconds']:.2f} s/step{told_speed(self.problem, row, 'search')}"
 
-    def _record_alphas(self, epoch):
-        alphas = {t: a.value.numpy() for t, a in self.net.alphas.items()}
-        self.run_dir.append_alphas(alphas)
-        self.board.alphas(epoch, self.space.cells, alphas=alphas, edge_weights=self.edge_weights())
+    def _alphas(self):
+        """{cell type: [E, K]} that are recorded."""
+        return {t: a.value.numpy() for t, a in self.net.alphas.items()}
 
     def _is_over(self):
         stopped = self.decisions.stop_epoch is not None and not self.config.continue_after_stop
@@ -256,15 +258,15 @@ class SearchRun(EpochRun):
 
     def _decide(self):
         """Asks the method what to do after the last finished epoch, records it and does it."""
-        history = self.run_dir.read_metrics()
+        history = list(self.logbook.rows)
         made = self.decisions.make(history)
         if made is None:
             return
         self.say(made["text"])
         if made["decision"] == "rollback":
-            self.epoch, self.first_step = self._take_up()
-            self.board.rewind(self.epoch)
-            environment.note(self.run_dir, self.epoch, self.say)
+            self.load(self.run_dir.load(self.run_dir.checkpoint(made["epoch"] + 1)))
+            self._go_back(made["epoch"] + 1)
+            self._note_environment(self.epoch)
         lambda_max = history[made["epoch"]].get(tracker.LAMBDA_MAX)
         self.board.decision(
             made["decision"], made["epoch"], text=made["text"], lambda_max=lambda_max
@@ -273,16 +275,9 @@ class SearchRun(EpochRun):
     def _oldest_epoch_needed(self):
         return self.method.oldest_epoch_needed(self.epoch)
 
-    def _resume(self):
-        """(epoch, step) to go on with; decisions, too, are as they were there."""
-        self.decisions.read()
-        epoch, step = super()._resume()
-        self.decisions.forget_after(epoch)
-        return epoch, step
-
     def _finish(self):
         """Writes the result: the architecture of the last epoch, or of the one stopped at."""
-        rows, stop_epoch = self.run_dir.read_metrics(), self.decisions.stop_epoch
+        rows, stop_epoch = self.logbook.rows, self.decisions.stop_epoch
         row = rows[-1 if stop_epoch is None else stop_epoch]
         final = {f"validation_{m.name}": row[f"validation/{m.name}"] for m in self.problem.METRICS}
         self.board.hparams(dataclasses.asdict(self.config), final, step=self.config.epochs)
@@ -290,9 +285,9 @@ class SearchRun(EpochRun):
         found = self.genotype()
         if stop_epoch is not None:
             self.run_dir.write_genotype(found, "genotype_last_epoch")
-            alphas = self.run_dir.read_alphas()
+            alphas = self.logbook.alphas
             edge_weights = {t: tf.nn.softmax(a[stop_epoch]).numpy() for t, a in alphas.items()}
             found = rule.derive(self.space, edge_weights)
         self.run_dir.write_genotype(found)
-        self._describe(extending=False)
+        self.run_dir.write_config(self.config, history=self.decisions.history)
         return found

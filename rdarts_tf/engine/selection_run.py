@@ -3,6 +3,7 @@
 Each search is a run directory of its own, runs/<name>, with the training in evaluate/select.
 """
 
+import contextlib
 import textwrap
 
 from rdarts_tf import registry
@@ -12,7 +13,7 @@ from rdarts_tf.engine import distribution, problems, summaries
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.methods import tracker
-from rdarts_tf.runs import executor, same_data
+from rdarts_tf.runs import executor, extension, same_data
 from rdarts_tf.runs.decisions import stop_epoch
 from rdarts_tf.runs.run_dir import RunDir
 
@@ -65,10 +66,12 @@ class SelectionRun:
         found = [RunDir(self._folder(name)) for name in self._recorded()]
         written = [(RunDir(run.path / "evaluate" / _EVALUATION), "evaluation") for run in found]
         written += [(run, "search") for run in (*found, self.run_dir)]
-        for run_dir, kind in written:
-            run_dir.check_ours(kind, overwrite=True)
-        for run_dir, kind in written:
-            run_dir.clear(kind)
+        with contextlib.ExitStack() as locks:
+            for run_dir, kind in written:
+                locks.enter_context(run_dir.locked())
+                run_dir.check_ours(kind, overwrite=True)
+            for run_dir, kind in written:
+                run_dir.clear(kind)
         for run in found:
             (run.path / executor.LOG).unlink(missing_ok=True)
             run.delete_empty_folders()
@@ -105,8 +108,9 @@ class SelectionRun:
     def _row(self, name):
         """What selection.json tells of a search."""
         run_dir, search = RunDir(self._folder(name)), self.searches[name]
+        extension.check_search(search, run_dir, remedy="choose another --run_dir")
         result = run_dir.read_json(f"evaluate/{_EVALUATION}/result.json")
-        found = genotype.parse((run_dir.path / "genotype.json").read_text())
+        found = run_dir.read_genotype()
         space = search.make_space()
         return {
             "name": name,
@@ -140,7 +144,7 @@ class SelectionRun:
 
 def _lambda_max(run_dir):
     """Of the epoch whose architecture is the result; None where it was not measured."""
-    rows, stopped = run_dir.read_metrics(), stop_epoch(run_dir.read_json("decisions.json") or [])
+    rows, stopped = run_dir.read_metrics(), stop_epoch(run_dir.read_decisions())
     return rows[-1 if stopped is None else stopped].get(tracker.LAMBDA_MAX) if rows else None
 
 

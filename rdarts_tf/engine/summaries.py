@@ -3,7 +3,7 @@
 Scalars (step = epoch): of each of STAGES `<stage>/<metric of the task>` and the rates, as metrics.jsonl
 has them, and CURVATURE_TAGS. Per cell type: `alpha/<cell_type>` (histogram of raw alphas),
 `alpha/<cell_type>_weights` (heat map of the edge weights), `cell/<cell_type>` (drawing of the
-genotype). Once a run: hyperparameters and, with them, `result/<metric>`.
+genotype). `example/<name>`: pictures of the task. Once a run: hyperparameters and, with them, `result/<metric>`.
 """
 
 import json
@@ -19,6 +19,7 @@ CURVATURE_TAGS = (
     "curvature/lambda_max",
     "curvature/lambda_max_local_average",
     "curvature/error_bound",
+    "curvature/converged",
     "curvature/products",
     "curvature/seconds",
 )
@@ -27,6 +28,7 @@ DECISION_TAG = "decision/{}"
 ALPHA_TAG = "alpha/{}"
 EDGE_WEIGHTS_TAG = "alpha/{}_weights"
 CELL_TAG = "cell/{}"
+PICTURE_TAG = "example/{}"
 RESULT_TAG = "result/{}"
 
 
@@ -144,6 +146,12 @@ class SearchSummaries:
                 figure = cell_plot.draw_cell(genotype, cell_type, title=title)
                 tf.summary.image(CELL_TAG.format(cell_type), plots.to_image(figure))
 
+    def pictures(self, epoch, pictures):
+        """Writes {name: uint8 [H, W, 3]}."""
+        with self._writer.as_default(step=epoch):
+            for name, picture in pictures.items():
+                tf.summary.image(PICTURE_TAG.format(name), picture[None])
+
     def hparams(self, hparams, metrics=None, *, step=0):
         """Writes hyperparameters for the HPARAMS tab and, when they are known, the results.
 
@@ -156,6 +164,11 @@ class SearchSummaries:
             hparams_api.hparams(simple)
             for name, value in (metrics or {}).items():
                 tf.summary.scalar(RESULT_TAG.format(name), value)
+
+    def figure(self, tag, figure, *, step):
+        """Draws a matplotlib Figure."""
+        with self._writer.as_default(step=step):
+            tf.summary.image(tag, plots.to_image(figure))
 
     def text(self, tag, text, *, step=0):
         """Writes Markdown text."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 from rdarts_tf import optimizers
 from rdarts_tf.engine import distribution
 from rdarts_tf.engine.packing import Packing
+from rdarts_tf.errors import UserError
 
 # Streams of random draws, folded into the key of an epoch; the data pipelines use 0 to 4.
 ALPHA_TRAIN, ALPHA_VALID, WEIGHT, VALIDATE, ALPHA_PLUS, ALPHA_MINUS = range(16, 22)
@@ -46,6 +47,11 @@ class WeightTraining:
     def __init__(self, problem, net, *, config, strategy, seed):
         self.problem, self.net, self.config, self.strategy = problem, net, config, strategy
         self.seed, self.recipe, self.jit = seed, problem.recipe(), _compiles(problem, config)
+        if config.jit_compile == "true" and strategy.num_replicas_in_sync > 1:
+            raise UserError(
+                f"--jit_compile=true compiles on a single device, not on "
+                f"{strategy.num_replicas_in_sync}; leave it out, or take --strategy=one"
+            )
         self.packing = Packing([v.shape for v in net.trainable_variables])
         dtype = net.trainable_variables[0].dtype
         with strategy.scope():

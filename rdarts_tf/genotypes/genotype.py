@@ -1,10 +1,12 @@
 """Found cells: the DARTS text form and JSON. No TensorFlow."""
 
-import ast
 import dataclasses
 import json
+import re
 
+from rdarts_tf import reading
 from rdarts_tf.errors import UserError
+from rdarts_tf.genotypes import dialects
 
 
 class GenotypeError(UserError):
@@ -14,6 +16,9 @@ class GenotypeError(UserError):
 # {cell type: (input states, pairs that enter node 0, pairs that enter each further node)}.
 _LAYOUTS = {"recurrent": (1, 1, 1), "upsample": (4, 4, 2)}
 _LAYOUT = (2, 2, 2)  # of all other cells
+_NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)  # names become file names and labels
+_MOST = 1000  # states, pairs
+_LONGEST = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,14 +56,52 @@ class Genotype:
         return sum(name == primitive for name, _ in self.cells[cell_type])
 
     def __str__(self):
-        """The text form of DARTS: Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), ...)."""
+        """The text form of DARTS: Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), ...).
+
+        With a list for each node where their sizes are not those of the cell type.
+        """
         fields = []
-        for cell_type, pairs in self.cells.items():
+        for cell_type in self.cells:
+            pairs = self._by_node(cell_type)
             states = self.concat[cell_type]
             contiguous = states == tuple(range(states[0], states[0] + len(states)))
             text = f"range({states[0]}, {states[-1] + 1})" if contiguous else str(list(states))
-            fields += [f"{cell_type}={list(pairs)}", f"{_concat_name(cell_type)}={text}"]
+            fields += [f"{cell_type}={pairs}", f"{_concat_name(cell_type)}={text}"]
         return f"Genotype({', '.join(fields)})"
+
+    def _by_node(self, cell_type):
+        """The pairs, or a list of them for each node where the cell type does not tell which they enter."""
+        known = self.layouts.get(cell_type, (None,))[0] == _LAYOUTS.get(cell_type, _LAYOUT)[0]
+        return self.nodes(cell_type) if known else list(self.cells[cell_type])
+
+    def nodes(self, cell_type):
+        """[(primitive, state) pairs that enter each node] of a cell."""
+        rest = iter(self.cells[cell_type])
+        return [[next(rest) for _ in range(size)] for size in self.layout(cell_type)[1]]
+
+    def to_nni(self):
+        """The same as NNI 3 has it, a dict ready for JSON.
+
+        Raises:
+            GenotypeError: it has no such cells.
+        """
+        for t in self.cells:
+            inputs, sizes = self.layout(t)
+            every = tuple(range(inputs, inputs + len(sizes)))
+            if t not in ("normal", "reduce") or self.concat[t] != every:
+                raise GenotypeError(
+                    f"NNI has cells normal and reduce that concatenate all nodes, not {t!r} with "
+                    f"{list(self.concat[t])}; take --format=json"
+                )
+        return dialects.to_nni({t: self.nodes(t) for t in self.cells})
+
+    def to_plain(self):
+        """The same as a dict ready for JSON: {"normal": [...], "normal_concat": [...], ...}."""
+        return {
+            name: value
+            for t in self.cells
+            for name, value in ((t, self._by_node(t)), (_concat_name(t), list(self.concat[t])))
+        }
 
     def to_json(self):
         layouts = {"layouts": self.layouts} if self.layouts else {}
@@ -91,19 +134,21 @@ def _layouts(space):
     return layouts
 
 
-def parse(text, space=None):
-    """Reads the DARTS text form or JSON; nothing is evaluated.
-
-    Both forms of the concatenation, `range(2, 6)` and `[2, 3, 4, 5]`, are accepted.
+def parse(text, space=None, *, name=None):
+    """Reads the DARTS text form, JSON, or one of `dialects`; nothing is evaluated.
 
     Args:
-        space: spaces.base.Space that it is of, which tells how pairs form nodes; None: the cell types do.
+        space: spaces.base.Space that it is of, which tells how pairs form nodes; None: the text and the
+            cell types do.
+        name: which of several genotypes in the text.
     Raises:
-        GenotypeError: `text` is neither, has other fields, or a state is no integer or does not exist
+        GenotypeError: `text` is none, has other fields, or a state is no integer or does not exist
             yet where it is used.
     """
+    if len(text) > _LONGEST:
+        raise GenotypeError(f"a genotype of {len(text):,} characters is none; {_LONGEST:,} at most")
     try:
-        genotype = _from_json(text) if text.lstrip().startswith("{") else _from_call(text)
+        genotype = _from_json(text) if _is_ours(text) else _of_dialect(dialects.read(text, name))
     except (
         ValueError,
         SyntaxError,
@@ -111,8 +156,10 @@ def parse(text, space=None):
         TypeError,
         AttributeError,
         ArithmeticError,
+        RecursionError,
+        MemoryError,
     ) as error:
-        shown = text.strip()[:60]
+        shown = " ".join(text.split())[:60]
         raise GenotypeError(f"cannot read a genotype from {shown!r}: {error}") from error
     if not genotype.cells:
         raise GenotypeError(f"no cell in the genotype {text.strip()[:60]!r}")
@@ -121,6 +168,37 @@ def parse(text, space=None):
     for cell_type in genotype.cells:
         _check_states(genotype, cell_type)
     return genotype
+
+
+def _is_ours(text):
+    """Whether it is what `to_json` writes."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and "cells" in value
+
+
+def _of_dialect(read):
+    """The Genotype of dialects.Cells."""
+    flat = {
+        t: [p for n in each for p in n] if t in read.nested else each
+        for t, each in read.pairs.items()
+    }
+    layouts = {}
+    for t in read.nested:
+        inputs, first, further = _LAYOUTS.get(t, _LAYOUT)
+        sizes = tuple(map(len, read.pairs[t]))
+        if sizes != (first,) + (further,) * (len(sizes) - 1):
+            layouts[t] = inputs, sizes
+    concat = read.concat or {t: _nodes(t, flat[t]) for t in flat}
+    return dataclasses.replace(_genotype(flat, concat), layouts=layouts)
+
+
+def _nodes(cell_type, pairs):
+    """The states of a cell's nodes."""
+    inputs, sizes = _layout(cell_type, len(pairs))
+    return range(inputs, inputs + len(sizes))
 
 
 def check_primitives(genotype, known):
@@ -136,10 +214,10 @@ def check_primitives(genotype, known):
 def _check_states(genotype, cell_type):
     inputs, sizes = genotype.layout(cell_type)
     pairs, concat = genotype.cells[cell_type], genotype.concat[cell_type]
-    if sum(sizes) != len(pairs) or min(sizes, default=0) < 1 or inputs < 1:
+    if sum(sizes) != len(pairs) or min(sizes, default=-1) < 0 or inputs < 1:
         raise GenotypeError(f"cell {cell_type!r}: {len(pairs)} pairs do not form nodes of {sizes}")
     for node, (name, state) in zip(genotype.targets(cell_type), pairs, strict=True):
-        if not isinstance(name, str) or not 0 <= state < inputs + node:
+        if not 0 <= state < inputs + node:
             raise GenotypeError(f"cell {cell_type!r}: ({name!r}, {state}) has no such state yet")
     if not concat or not all(0 <= state < inputs + len(sizes) for state in concat):
         raise GenotypeError(f"cell {cell_type!r}: concat {list(concat)} names a missing state")
@@ -150,7 +228,7 @@ def _concat_name(cell_type):
 
 
 def _from_json(text):
-    data = json.loads(text)
+    data = reading.parse_json(text)
     layouts = data.pop("layouts", {})
     _check_fields(data, ("cells", "concat"))
     _check_fields(data["concat"], data["cells"])
@@ -160,33 +238,27 @@ def _from_json(text):
     return dataclasses.replace(_genotype(data["cells"], data["concat"]), layouts=layouts)
 
 
-def _from_call(text):
-    call = ast.parse(text.strip(), mode="eval").body
-    if not isinstance(call, ast.Call) or call.func.id != "Genotype" or call.args:
-        raise ValueError("expected Genotype(normal=[...], normal_concat=..., ...)")
-    fields = {keyword.arg: _literal(keyword.value) for keyword in call.keywords}
-    types = [name for name in fields if name != "concat" and not name.endswith("_concat")]
-    _check_fields([keyword.arg for keyword in call.keywords], [*types, *map(_concat_name, types)])
-    return _genotype({t: fields[t] for t in types}, {t: fields[_concat_name(t)] for t in types})
-
-
 def _check_fields(found, expected):
     if sorted(found) != sorted(expected):
         raise ValueError(f"expected the fields {', '.join(expected)}, not {', '.join(found)}")
 
 
 def _genotype(cells, concat):
-    cells = {t: tuple((name, _state(state)) for name, state in cells[t]) for t in cells}
+    cells = {
+        _name(t): tuple((_name(name), _state(state)) for name, state in cells[t]) for t in cells
+    }
     return Genotype(cells, {t: tuple(map(_state, concat[t])) for t in cells})
+
+
+def _name(value):
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError(f"{str(value)[:60]!r} is no name of a cell or primitive")
+    return value
 
 
 def _state(value):
     if type(value) is not int:  # int() would round 0.5 and take True for 1
-        raise ValueError(f"{value!r} is no state; states are integers")
+        raise ValueError(f"{str(value)[:60]!r} is no state; states are integers")
+    if abs(value) > _MOST:
+        raise ValueError(f"a state is {str(value)[:60]}; there are {_MOST} at most")
     return value
-
-
-def _literal(node):
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
-        return range(*(ast.literal_eval(argument) for argument in node.args))
-    return ast.literal_eval(node)

@@ -1,7 +1,10 @@
 """Published cells by name, and reading a genotype from whatever a user gives. No TensorFlow."""
 
+import codecs
+import os
 import pathlib
 
+from rdarts_tf import reading
 from rdarts_tf.genotypes import genotype
 
 # As the authors of DARTS (Liu et al. 2019) give them, NASNet-A (Zoph et al. 2018) and AmoebaNet-A
@@ -37,9 +40,11 @@ TEXTS = {
 
 
 def read(spec, space=None):
-    """The Genotype of a published name, of the text form or JSON itself, or of a file with either.
+    """The Genotype of a published name, of a text that `genotype.parse` reads, or of a file with one.
 
     Args:
+        spec: the text, FILE, or FILE:NAME of one of several in it, NAME being that of an assignment or
+            the number of a line.
         space: spaces.base.Space that it is of, see `genotype.parse`.
     Raises:
         GenotypeError: it is none of these.
@@ -47,12 +52,23 @@ def read(spec, space=None):
     spec = spec.strip()
     if spec in TEXTS:
         return genotype.parse(TEXTS[spec], space)
+    file, colon, name = spec.rpartition(":")
+    for path, of_file in ((spec, None), (file, name)) if colon else ((spec, None),):
+        if os.path.isfile(path):  # False where it is too long for a path
+            return genotype.parse(_content(pathlib.Path(path)), space, name=of_file)
     if "(" in spec or "{" in spec:
         return genotype.parse(spec, space)
+    raise genotype.GenotypeError(
+        f"no genotype {spec!r}: neither a file, nor the text Genotype(...), nor one of "
+        + ", ".join(TEXTS)
+    )
+
+
+def _content(path):
+    """The text of a file in UTF-8 or UTF-16."""
     try:
-        return genotype.parse(pathlib.Path(spec).read_text(), space)
-    except (OSError, UnicodeDecodeError) as error:
-        raise genotype.GenotypeError(
-            f"no genotype {spec!r}: neither a file, nor the text Genotype(...), nor one of "
-            + ", ".join(TEXTS)
-        ) from error
+        content = reading.read_bytes(path)
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise genotype.GenotypeError(f"cannot read a genotype from {path}: {error}") from error

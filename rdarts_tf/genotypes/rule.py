@@ -49,8 +49,9 @@ def _strongest(cell, weights, node):
         if target == node:
             names = cell.primitives[edge]
             allowed = [k for k, name in enumerate(names) if name != "none"]
-            best = max(allowed, key=lambda k: weights[edge, k])  # noqa: B023 - first of equals
-            candidates.append((weights[edge, best], names[best], state))
+            if allowed:
+                best = max(allowed, key=lambda k: weights[edge, k])  # noqa: B023 - first of equals
+                candidates.append((weights[edge, best], names[best], state))
     candidates.sort(key=lambda candidate: -candidate[0])  # stable: equal edges keep their order
     return [(name, state) for _, name, state in candidates[: cell.kept[node]]]
 

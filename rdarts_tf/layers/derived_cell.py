@@ -1,4 +1,7 @@
-"""The cell of a derived network: every node sums two operations (Liu et al. 2019, sec. 2.4)."""
+"""The cell of a derived network: every node sums operations, as a rule two (Liu et al. 2019, sec. 2.4)."""
+
+import functools
+import operator
 
 import keras
 import tensorflow as tf
@@ -9,14 +12,15 @@ from rdarts_tf.layers.drop_path import drop_path
 
 @keras.saving.register_keras_serializable("rdarts_tf")
 class DerivedCell(keras.layers.Layer):
-    """Two input states, nodes of two operations each, some states concatenated; BatchNorm is affine.
+    """Two input states, nodes of some operations each, some states concatenated; BatchNorm is affine.
 
     Args:
-        pairs: ((primitive, state), ...); the pairs 2i and 2i + 1 enter node i.
+        pairs: ((primitive, state), ...), those that enter node 0 first.
         concat: states whose concatenation is the output.
         channels: C of every state.
         reduction: operations on both inputs have stride 2.
         previous_reduction: s0 is twice as large as s1 and is reduced first.
+        sizes: number of pairs that enter each node; None: two. A node that none enters is zero.
         batch_norm: keyword arguments of every BatchNorm.
     Raises:
         ValueError: a reduction cell whose output contains an input, which is twice as large.
@@ -30,12 +34,14 @@ class DerivedCell(keras.layers.Layer):
         *,
         reduction=False,
         previous_reduction=False,
+        sizes=None,
         batch_norm=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.pairs = tuple((name, int(state)) for name, state in pairs)
         self.concat = tuple(concat)
+        self.sizes = (2,) * (len(self.pairs) // 2) if sizes is None else tuple(sizes)
         self.channels = channels
         self.reduction = reduction
         self.previous_reduction = previous_reduction
@@ -48,15 +54,16 @@ class DerivedCell(keras.layers.Layer):
         first = primitives.FactorizedReduce if previous_reduction else primitives.ReLUConvBN
         self.preprocess0 = first(channels, name="preprocess0", **common)
         self.preprocess1 = primitives.ReLUConvBN(channels, name="preprocess1", **common)
+        places = [(node, i) for node, size in enumerate(self.sizes) for i in range(size)]
         self.ops = [
             primitives.make(
                 name,
                 channels,
                 stride=2 if reduction and state < 2 else 1,
-                name=f"node{i // 2}_in{i % 2}_from{state}_{name}",
+                name=f"node{node}_in{i}_from{state}_{name}",
                 **common,
             )
-            for i, (name, state) in enumerate(self.pairs)
+            for (node, i), (name, state) in zip(places, self.pairs, strict=True)
         ]
 
     def get_config(self):
@@ -66,6 +73,7 @@ class DerivedCell(keras.layers.Layer):
             "channels": self.channels,
             "reduction": self.reduction,
             "previous_reduction": self.previous_reduction,
+            "sizes": list(self.sizes),
             "batch_norm": self.batch_norm,
         }
 
@@ -102,17 +110,23 @@ class DerivedCell(keras.layers.Layer):
         ]
         rectified = [tf.nn.relu(state) for state in states]
         seeds = self._seeds(seed, drop_path_prob)
-        for first in range(0, len(self.ops), 2):
+        first = 0
+        for size in self.sizes:
             terms = []
-            for i in (first, first + 1):
+            for i in range(first, first + size):
                 op, state = self.ops[i], self.pairs[i][1]
                 source = rectified[state] if op.reads_relu else states[state]
                 y = op(source, seed=seeds[i][0], training=training)
                 dropped = drop_path_prob is not None and not isinstance(op, primitives.Identity)
                 terms.append(drop_path(y, drop_path_prob, seed=seeds[i][1]) if dropped else y)
-            states.append(terms[0] + terms[1])
+            states.append(functools.reduce(operator.add, terms) if terms else self._zero(states))
+            first += size
             rectified.append(tf.nn.relu(states[-1]))
         return tf.concat([states[state] for state in self.concat], axis=-1)
+
+    def _zero(self, states):
+        """A node that nothing enters."""
+        return tf.zeros_like(states[1][:, ::2, ::2] if self.reduction else states[1])
 
     def multiply_adds(self, height, width):
         """Multiplications of one image's convolutions, s1 being [height, width]."""

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from rdarts_tf.layers import primitives
+from rdarts_tf.layers.primitives import PRIMITIVES, Zero, make, scaled
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
@@ -17,18 +17,29 @@ class MixedOp(keras.layers.Layer):
         shared: {name: layer} of operations without trainable weights, filled and read, that all
             edges from one state have in common; without it the edge owns all its operations.
         batch_norm: keyword arguments of every BatchNorm.
+        kinds: {name: maker} of primitives.
     Raises:
         ValueError: unknown primitive.
     """
 
-    def __init__(self, primitives, channels, *, stride=1, shared=None, batch_norm=None, **kwargs):
+    def __init__(
+        self,
+        primitives,
+        channels,
+        *,
+        stride=1,
+        shared=None,
+        batch_norm=None,
+        kinds=PRIMITIVES,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.primitives = tuple(primitives)
         self.channels = channels
         self.stride = stride
         self.batch_norm = batch_norm or {}
         shared = {} if shared is None else shared
-        self.ops = [self._make(k, name, shared) for k, name in enumerate(self.primitives)]
+        self.ops = [self._make(k, name, shared, kinds) for k, name in enumerate(self.primitives)]
 
     def get_config(self):
         return super().get_config() | {
@@ -38,10 +49,11 @@ class MixedOp(keras.layers.Layer):
             "batch_norm": self.batch_norm,
         }
 
-    def _make(self, k, name, shared):
-        op = primitives.make(
+    def _make(self, k, name, shared, kinds):
+        op = make(
             name,
             self.channels,
+            kinds=kinds,
             stride=self.stride,
             batch_norm=self.batch_norm,
             dtype=self.dtype_policy,
@@ -71,12 +83,12 @@ class MixedOp(keras.layers.Layer):
         outputs = {} if outputs is None else outputs
         terms = []
         for op, p in zip(self.ops, edge_weights, strict=True):
-            if isinstance(op, primitives.Zero):
+            if isinstance(op, Zero):
                 continue
             if op.shareable:
                 if id(op) not in outputs:
                     outputs[id(op)] = op(x, training=training)
-                terms.append(primitives.scaled(outputs[id(op)], p))
+                terms.append(scaled(outputs[id(op)], p))
             else:
                 source = rectified if op.reads_relu else x
                 terms.append(op(source, scale=p, seed=seed, training=training))
@@ -119,7 +131,7 @@ def run_one(chosen, ops, inputs, *, outputs=None, seed=None, training=False):
             after = [tf.stop_gradient(value) for value in after]
             return y, [*before[:k], after, *before[k + 1 :]]
 
-        return nothing if isinstance(op, primitives.Zero) else run
+        return nothing if isinstance(op, Zero) else run
 
     branches = [branch(k, op) for k, op in enumerate(ops)]
     y, after = tf.switch_case(chosen, branches, default=nothing)

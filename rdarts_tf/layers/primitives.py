@@ -137,12 +137,13 @@ class Pool(Primitive):
 
     @staticmethod
     def compute(x, kernels, norms, scale=None, *, stride, kind, training):
-        y = max_pool(x, stride, training=training) if kind == "max" else avg_pool(x, stride)
+        pool = max_pool if kind == "max" else avg_pool
+        y = pool(x, stride, training=training)
         return norms[0](y, None, scale) if norms else scaled(y, scale)
 
 
-class DepthwiseSeparable(Primitive):
-    """Base of the convolutions that start with a ReLU (by the caller) and a k x k depthwise kernel."""
+class Sized(Primitive):
+    """Base of the convolutions that start with a ReLU (by the caller) and a kernel of size k."""
 
     reads_relu = True
 
@@ -155,7 +156,7 @@ class DepthwiseSeparable(Primitive):
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
-class SepConv(DepthwiseSeparable):
+class SepConv(Sized):
     """Twice: ReLU, depthwise k x k, pointwise, BN; the stride is in the first. The caller rectifies x."""
 
     kernels = ("dw_1", "pw_1", "dw_2", "pw_2")
@@ -180,7 +181,7 @@ class SepConv(DepthwiseSeparable):
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
-class DilConv(DepthwiseSeparable):
+class DilConv(Sized):
     """ReLU (by the caller), depthwise k x k with dilation 2, pointwise, BN."""
 
     kernels = ("dw", "pw")
@@ -201,23 +202,43 @@ class DilConv(DepthwiseSeparable):
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
-class Conv7x1(Primitive):
-    """`conv_7x1_1x7` of AmoebaNet: ReLU (by the caller), conv 1x7 (stride along W), conv 7x1 (along H), BN."""
+class Conv(Sized):
+    """`conv_1x1`, `conv_3x3`: ReLU (by the caller), convolution k x k, BN."""
 
-    reads_relu = True
-    kernels = ("conv_1", "conv_2")
+    kernels = ("kernel",)
     norms = ("bn",)
 
     def build(self, input_shape):
-        c = self.channels
-        self.conv_1 = self.add_kernel("conv_1", (1, 7, c, c), 7 * c)
-        self.conv_2 = self.add_kernel("conv_2", (7, 1, c, c), 7 * c)
+        k, c = self.kernel_size, self.channels
+        self.kernel = self.add_kernel("conv", (k, k, c, c), k * k * c)
         self.bn = self.make_bn("bn")
         self.built = True
 
     @staticmethod
     def compute(x, kernels, norms, scale=None, *, stride, **_):
-        wide, high = ((0, 0), (0, 0), (3, 3), (0, 0)), ((0, 0), (3, 3), (0, 0), (0, 0))
+        margin = kernels[0].shape[0] // 2
+        padding = ((0, 0), (margin, margin), (margin, margin), (0, 0))
+        return norms[0](tf.nn.conv2d(x, kernels[0], stride, padding), None, scale)
+
+
+@keras.saving.register_keras_serializable("rdarts_tf")
+class ConvPair(Sized):
+    """`conv_7x1_1x7` of AmoebaNet: ReLU (by the caller), conv 1xk (stride along W), conv kx1 (along H), BN."""
+
+    kernels = ("conv_1", "conv_2")
+    norms = ("bn",)
+
+    def build(self, input_shape):
+        k, c = self.kernel_size, self.channels
+        self.conv_1 = self.add_kernel("conv_1", (1, k, c, c), k * c)
+        self.conv_2 = self.add_kernel("conv_2", (k, 1, c, c), k * c)
+        self.bn = self.make_bn("bn")
+        self.built = True
+
+    @staticmethod
+    def compute(x, kernels, norms, scale=None, *, stride, **_):
+        margin = (kernels[1].shape[0] // 2,) * 2
+        wide, high = ((0, 0), (0, 0), margin, (0, 0)), ((0, 0), margin, (0, 0), (0, 0))
         x = tf.nn.conv2d(x, kernels[0], (1, 1, stride, 1), wide)
         x = tf.nn.conv2d(x, kernels[1], (1, stride, 1, 1), high)
         return norms[0](x, None, scale)
@@ -244,16 +265,21 @@ PRIMITIVES = {
     "sep_conv_7x7": functools.partial(SepConv, kernel_size=7),
     "dil_conv_3x3": functools.partial(DilConv, kernel_size=3),
     "dil_conv_5x5": functools.partial(DilConv, kernel_size=5),
-    "conv_7x1_1x7": Conv7x1,
+    "conv_1x1": functools.partial(Conv, kernel_size=1),
+    "conv_3x3": functools.partial(Conv, kernel_size=3),
+    "conv_3x1_1x3": functools.partial(ConvPair, kernel_size=3),
+    "conv_7x1_1x7": functools.partial(ConvPair, kernel_size=7),
 }
 
 
-def make(primitive, channels, **kwargs):
+def make(primitive, channels, *, kinds=PRIMITIVES, **kwargs):
     """Builds a primitive by name.
 
+    Args:
+        kinds: {name: maker}.
     Raises:
         ValueError: unknown name; the sentence lists those there are.
     """
-    if primitive not in PRIMITIVES:
-        raise ValueError(f"unknown primitive {primitive!r}; there are: {', '.join(PRIMITIVES)}")
-    return PRIMITIVES[primitive](channels, **kwargs)
+    if primitive not in kinds:
+        raise ValueError(f"unknown primitive {primitive!r}; there are: {', '.join(kinds)}")
+    return kinds[primitive](channels, **kwargs)

@@ -56,6 +56,14 @@ def check_field(config, field, method):
         )
 
 
+def check_method(method):
+    """Raises UserError unless the argument `method` of a method is a text."""
+    if not isinstance(method, str):
+        raise UserError(
+            f"method argument method={repr(method)[:60]} must name a method, such as darts"
+        )
+
+
 class Method:
     """Plain DARTS; other methods override what differs.
 

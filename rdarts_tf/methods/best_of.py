@@ -5,6 +5,8 @@ import dataclasses
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import base
 
+_MOST = 100  # searches
+
 
 class Method(base.Method):
     """Searches with --seed, --seed + 1, ...; selection as in `strengths.Strengths`.
@@ -19,8 +21,11 @@ class Method(base.Method):
     """
 
     def __init__(self, method="darts", seeds=4):
-        if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
-            raise UserError(f"method argument seeds={seeds!r} must be a whole number of at least 1")
+        base.check_method(method)
+        if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= _MOST:
+            raise UserError(
+                f"method argument seeds={repr(seeds)[:60]} must be a whole number from 1 to {_MOST}"
+            )
         self.method, self.seeds = method, seeds
 
     def runs(self, config):

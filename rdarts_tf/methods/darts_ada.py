@@ -13,6 +13,9 @@ REGULARIZERS = {
 }
 
 
+_MOST = 100  # rollbacks
+
+
 class Method(base.Method):
     """DARTS with adaptive regularisation of the inner problem.
 
@@ -68,6 +71,7 @@ class Method(base.Method):
                 f"increase={self.increase}, maximum={self.maximum}; lower the one or raise the other, "
                 "or take --method=darts_es"
             )
+        self.strongest(config).check_values()
 
     def _strengths(self, config):
         """R after 0, 1, ... rollbacks: [3e-4, 3e-3, 3e-2]."""
@@ -77,6 +81,11 @@ class Method(base.Method):
             if not strengths[-1] < following <= self.maximum * (1 + 1e-6):
                 return strengths
             strengths.append(following)
+            if len(strengths) > _MOST:
+                raise UserError(
+                    f"darts_ada with increase={self.increase} takes more than {_MOST} steps to "
+                    f"maximum={self.maximum}; take a larger increase"
+                )
 
     def in_force(self, config, epoch, *, num_rollbacks=0):
         """`config` as after so many rollbacks, at most as many as are possible."""

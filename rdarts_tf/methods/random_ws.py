@@ -5,6 +5,7 @@ import numpy as np
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import base
 
+_MOST = 1_000_000
 AUTHORS_STEPS = 50 * 25000 // 64  # 19,531, for every data set
 
 
@@ -36,9 +37,10 @@ class Method(base.Method):
             ("top", top, 1),
             ("score_every", score_every, 0),
         ):
-            if type(value) is not int or value < low:
+            if type(value) is not int or not low <= value <= _MOST:
                 raise UserError(
-                    f"method argument {name}={value!r} must be a whole number of at least {low}"
+                    f"method argument {name}={repr(value)[:60]} must be a whole number of at least "
+                    f"{low}, {_MOST:,} at most"
                 )
         if top > n_samples:
             raise UserError(

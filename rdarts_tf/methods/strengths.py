@@ -4,7 +4,9 @@ import dataclasses
 import math
 
 from rdarts_tf.errors import UserError
-from rdarts_tf.methods import base
+from rdarts_tf.methods import base, tracker
+
+_MOST = 100  # searches
 
 
 class Strengths(base.Method):
@@ -27,20 +29,25 @@ class Strengths(base.Method):
     field, maximum, factors = None, math.inf, ()
 
     def __init__(self, values, method="darts"):
+        base.check_method(method)
         if values is None and self.factors:
             self._values, self.method = None, method
             return
         listed = isinstance(values, tuple | list) and values
-        if not listed or not all(map(self._is_strength, values)) or len(set(values)) < len(values):
+        if (
+            not listed
+            or len(values) > _MOST
+            or not all(map(self._is_strength, values))
+            or len(set(values)) < len(values)
+        ):
             raise UserError(
-                f"method argument values={values!r} must list different numbers from 0 to below "
+                f"method argument values={str(values)[:200]} must list different numbers from 0 to below "
                 f"{self.maximum:g}, such as values=[0.0, 0.2]"
             )
         self._values, self.method = tuple(values), method
 
     def _is_strength(self, value):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and 0 <= value < self.maximum
+        return tracker.is_number(value) and 0 <= value < self.maximum
 
     def values(self, config):
         """The strengths in a search of a task."""
@@ -60,9 +67,13 @@ class Strengths(base.Method):
             )
 
     def runs(self, config):
+        values = self.values(config)
+        names = [f"{value:g}" for value in values]
+        if len(set(names)) < len(names):  # they print alike
+            names = [repr(float(value)) for value in values]
         return {
-            f"{self.field}_{value:g}": dataclasses.replace(
+            f"{self.field}_{name}": dataclasses.replace(
                 config, **{"method": self.method, self.field: float(value)}
             )
-            for value in self.values(config)
+            for name, value in zip(names, values, strict=True)
         }

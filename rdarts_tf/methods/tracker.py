@@ -11,6 +11,7 @@ import math
 from rdarts_tf.errors import UserError
 
 LAMBDA_MAX = "curvature/lambda_max"
+_LARGEST = 2**31  # of the arguments of methods
 
 PRESETS = {
     "authors": {"window": 5, "delta": 4, "factor": 1.3, "start_epoch": 10, "frequency": 2},
@@ -194,9 +195,14 @@ def check_number(name, value, allows, wanted):
         name: of the method's argument.
         wanted: in words what it must be.
     """
+    if not is_number(value) or not allows(value):
+        raise UserError(f"method argument {name}={repr(value)[:60]} must be {wanted}")
+
+
+def is_number(value):
+    """Whether a method's argument is a number that others can be computed from."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not allows(value):
-        raise UserError(f"method argument {name}={value!r} must be {wanted}")
+    return number and -_LARGEST < value < _LARGEST
 
 
 def _is_whole(low):

@@ -46,7 +46,7 @@ def alpha_evolution(edge_weights, *, primitives, title, num_inputs=2, chosen=())
         left=0.7 / width, right=1 - 0.1 / width, bottom=0.8 / height, top=1 - 0.6 / height
     )
     figure.subplots_adjust(wspace=0.1, hspace=0.42)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(plots.plain(title), fontsize=11)
     grid = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True, sharey=True)
     for place in np.ndindex(grid.shape):
         if place not in places:
@@ -83,7 +83,7 @@ def scatter(panels, *, y_label, title):
     num_lines = -(-len(labels) // 2)
     size = (5.4 * len(panels), 4 + 0.2 * num_lines)
     figure = Figure(figsize=size, dpi=plots.DPI, layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(plots.plain(title), fontsize=11)
     all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     styles = {label: _point_style(index) for index, label in enumerate(labels)}
     for axes, (x_label, groups) in zip(all_axes, panels.items(), strict=True):
@@ -92,7 +92,7 @@ def scatter(panels, *, y_label, title):
         axes.set_xlabel(x_label)
         axes.grid(color="#e0e0e0", linewidth=0.6)
     all_axes[0].set_ylabel(y_label)
-    marks = [Line2D([], [], label=label, **style) for label, style in styles.items()]
+    marks = [Line2D([], [], label=plots.plain(label), **style) for label, style in styles.items()]
     figure.legend(handles=marks, loc="outside lower center", ncols=2, fontsize=8)
     return figure
 

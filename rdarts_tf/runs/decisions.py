@@ -21,47 +21,35 @@ class Decisions:
     Args:
         method: methods.base.Method.
         config: config.search.SearchConfig.
-        run_dir: run_dir.RunDir; nothing is written yet.
+        logbook: logbook.Logbook, which keeps them.
     Attributes:
-        made: dicts, as decisions.json has them.
         history: lengths that the run had before, see `lengths`.
     """
 
-    def __init__(self, method, config, run_dir):
-        self.method, self.config, self.run_dir = method, config, run_dir
-        self.made, self.history = [], []
+    def __init__(self, method, config, logbook):
+        self.method, self.config, self.logbook = method, config, logbook
+        self.history = []
+
+    @property
+    def made(self):
+        """Dicts, as decisions.json has them."""
+        return self.logbook.decisions
 
     @property
     def stop_epoch(self):
         return stop_epoch(self.made)
 
-    def load(self):
-        """Takes over what is recorded."""
-        self.made = self.run_dir.read_json("decisions.json") or []
-        self.history = (self.run_dir.read_json("config.json") or {}).get("history", [])
-
-    def read(self):
-        """Takes over what is recorded, once no checkpoint of an abandoned branch is left."""
-        self.load()
-        if self.made and not self.made[-1]["carried_out"]:
-            self.run_dir.delete_checkpoints_after(self.made[-1]["epoch"] + 1)
-            self.made[-1]["carried_out"] = True
-            self._write()
-
-    def forget_after(self, epoch):
-        """A stop is decided anew where the epochs that led to it are not on record."""
-        self.made = [
-            d for d in self.made if d["decision"] == "rollback" or d["decided_after"] < epoch
-        ]
-
-    def extend(self, num_epochs):
+    def extend(self, recorded, num_epochs):
         """Keeps the lengths of the epochs that are there or begun where the run becomes longer.
 
+        Args:
+            recorded: fields of the run's config.json; {} if there is none.
+            num_epochs: that are there or begun.
         Returns:
             whether the result will replace that of a former length.
         """
-        recorded = self.run_dir.read_json("config.json") or {}
         former = recorded.get("epochs", self.config.epochs)
+        self.history = recorded.get("history", [])
         if former == self.config.epochs:
             return recorded.get("extending", False)
         each = [self._length(epoch, former) for epoch in range(num_epochs)]
@@ -95,18 +83,16 @@ class Decisions:
         decision = self.method.after_epoch(self.config, history, num_rollbacks=len(self.made))
         if decision is base.CONTINUE:
             return None
-        stops, last = isinstance(decision, base.Stop), len(history) - 1
-        self.made.append(
+        last = len(history) - 1
+        self.logbook.decide(
             {
-                "decision": "stop" if stops else "rollback",
+                "decision": "stop" if isinstance(decision, base.Stop) else "rollback",
                 "epoch": decision.epoch,
                 "decided_after": last,
                 "text": f"after epoch {last}: {self._told(decision)}",
-                "carried_out": stops,
                 "epochs": self.config.epochs,
             }
         )
-        self._write()
         return self.made[-1]
 
     def _told(self, decision):
@@ -120,6 +106,3 @@ class Decisions:
         )
         changes = [f"{k} {old[k]:g} -> {new[k]:g}" for k in old if old[k] != new[k]]
         return f"back to the end of epoch {epoch}, {', '.join(changes)}"
-
-    def _write(self):
-        self.run_dir.write_json("decisions.json", self.made)

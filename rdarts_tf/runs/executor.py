@@ -72,7 +72,7 @@ def run(tasks, settings, *, say=print):
     Returns:
         {name of the task: exit code of its last command}; 0: all of them succeeded.
     Raises:
-        Stopped: by SIGINT or SIGTERM; the running commands were told so and have ended.
+        Stopped: by a signal, see `progress.Stop`; the running commands were told so and have ended.
         UserError: Ray is asked for and not installed, or cannot be reached.
     """
     run_all = _run_with_ray if _uses_ray(settings) else _run_locally

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 
+from rdarts_tf import registry
 from rdarts_tf.analysis import csv_table, regret
 from rdarts_tf.config import base, flags, workers
 from rdarts_tf.config import evaluate as evaluate_config
@@ -44,7 +45,7 @@ class Exhaustive:
         for name, size in sizes.items():
             value = getattr(given, name)
             self.changes[name] = size if value is None else value
-        if "." in space:  # of a task that the cells do not tell
+        if registry.is_outside("spaces", space):  # of a task that the cells do not tell
             self.changes["space"] = space
         self.given, self.common = dataclasses.replace(given, **self.changes), common
         name = evaluate_config.folder_name(f"{self.space.name}_{dataset}")
@@ -95,14 +96,8 @@ class Exhaustive:
 
     def _check_trained_alike(self):
         for name in self.choices:
-            run_dir, config = self._evaluation(name)
-            run_dir.check_ours("evaluation")
-            recorded = run_dir.read_json("config.json")
-            if recorded and (differing := base.differences(config, recorded)):
-                raise UserError(
-                    f"{run_dir.path} was trained with other flags: {', '.join(differing)}; choose "
-                    "another --out"
-                )
+            self._evaluation(name)[0].check_ours("evaluation")
+            self._trained(name)
 
     def _check_table(self):
         """Only a former table may be written anew."""
@@ -115,10 +110,15 @@ class Exhaustive:
             ) from error
 
     def _trained(self, name):
-        """regret.Trained over all seeds; None if one is missing."""
+        """regret.Trained over all seeds; None if one is missing; UserError if by other flags."""
         run_dir, config = self._evaluation(name)
+        recorded = run_dir.read_json("config.json")
+        if recorded and (differing := base.differences(config, recorded)):
+            raise UserError(
+                f"{run_dir.path} was trained with other flags: {', '.join(differing)}; choose "
+                "another --out"
+            )
         result, seeds = run_dir.read_json("result.json"), config.seed_list()
         if result is None or not set(seeds) <= {each["seed"] for each in result["seeds"]}:
             return None
-        recorded = run_dir.read_json("config.json")
         return regret.trained_of(self.space, result, recorded, seeds=seeds)

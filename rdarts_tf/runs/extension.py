@@ -55,7 +55,7 @@ def _obstacle(config, run_dir):
         return f"{config.method} selects among several searches"
     if not config.make_method().extends:
         return f"--epochs does not give the number of steps of {config.method}"
-    if (epoch := stop_epoch(run_dir.read_json("decisions.json") or [])) is not None:
+    if (epoch := stop_epoch(run_dir.read_decisions())) is not None:
         return f"it was stopped, with the architecture of epoch {epoch} as its result"
     return missing_checkpoint(run_dir, "genotype.json")
 

@@ -1,47 +1,98 @@
 """Files written whole or not at all, and read with their damage told. No TensorFlow."""
 
 import contextlib
+import io
 import os
+import pathlib
 import zipfile
-import zlib
 
 import numpy as np
 
 from rdarts_tf.errors import UserError
 
-UNREADABLE = (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError)
+_MOST_BYTES = 2**36  # of all arrays of a file, unpacked
 
 
 class RunDirError(UserError):
     """The run directory cannot be used as asked; the message is one sentence with the remedy."""
 
 
-def save_npz(path, arrays):
-    write(path, lambda file: np.savez(file, **arrays))
+def save_npz(path, arrays, beside=()):
+    """Writes {name: array}.
+
+    Args:
+        beside: {name: bytes} of files that go into it, too.
+    """
+
+    def save(file):
+        np.savez(file, **arrays)
+        if beside:
+            with zipfile.ZipFile(file, "a") as archive:
+                for name, content in beside.items():
+                    archive.writestr(name, content)
+
+    write(path, save)
 
 
 def load_npz(path):
     """{name: array} of a path or file; every array is read and its checksum verified."""
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    with _archive(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+        return {name.removesuffix(".npy"): _array(archive, name) for name in names}
+
+
+def load_beside(path):
+    """{name: bytes} of what `save_npz` wrote beside the arrays."""
+    with _archive(path) as archive:
+        names = [name for name in archive.namelist() if not name.endswith(".npy")]
+        return {name: archive.read(name) for name in names}
 
 
 @contextlib.contextmanager
-def damage(path):
-    """Turns what reading a damaged file raises into a RunDirError."""
+def _archive(path):
+    """The zipfile.ZipFile of a path or file; raises ValueError where it would not fit into memory."""
+    if isinstance(path, str | os.PathLike) and not pathlib.Path(path).is_file():
+        raise ValueError("it is no regular file")
+    with zipfile.ZipFile(path) as archive:
+        if sum(each.file_size for each in archive.infolist()) > _MOST_BYTES:
+            raise ValueError("it is too large")
+        yield archive
+
+
+def _array(archive, name):
+    """An array whose header says no more than there is."""
+    content = io.BytesIO(archive.read(name))
+    array = np.lib.format.read_array(content, allow_pickle=False, max_header_size=10_000)
+    if content.read(1):
+        raise ValueError(f"{name} is longer than its array")
+    return array
+
+
+def check_finite(arrays):
+    """Raises ValueError where a number is not finite."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+
+
+@contextlib.contextmanager
+def damage(path, remedy="use --overwrite to start anew"):
+    """Turns what reading a file that may be anything raises into a RunDirError."""
     try:
         yield
-    except UNREADABLE as error:
-        raise RunDirError(
-            f"{path} is damaged or cannot be read: {error}; use --overwrite to start anew"
-        ) from error
+    except RunDirError:
+        raise
+    except Exception as error:  # numpy's and the archive's readers raise all there is
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        told = f"it has no {told}" if isinstance(error, KeyError) else told
+        raise RunDirError(f"{path} is damaged: {told[:300]}; {remedy}") from error
 
 
 def write(path, write):
     """Writes a file under another name and moves it into place when it is on disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "w+b") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())

@@ -4,6 +4,8 @@ Records are taken from the chief's files when they are first asked for, which is
 on. From then on the worker, which computes the same numbers, keeps them in memory.
 """
 
+import contextlib
+
 from rdarts_tf.config import workers
 from rdarts_tf.runs.run_dir import RunDir
 
@@ -39,6 +41,10 @@ class Follower(RunDir):
     def say(self, line):
         """Nothing, like all that follows; the chief tells."""
 
+    @contextlib.contextmanager
+    def locked(self):
+        yield
+
     def create(self):
         pass
 
@@ -51,13 +57,10 @@ class Follower(RunDir):
     def forget_hessians(self, num_epochs):
         pass
 
-    def make_folder(self, path):
+    def save_checkpoint(self, arrays, *, epoch, step=0, beside=()):
         pass
 
-    def save_checkpoint(self, arrays, *, epoch, step=0):
-        pass
-
-    def save_best(self, arrays):
+    def save_best(self, arrays, beside=()):
         pass
 
     def prune_checkpoints(self, *, keep, oldest_needed):

@@ -7,18 +7,26 @@ import re
 from rdarts_tf.runs import placing
 from rdarts_tf.runs.files import RunDirError
 
-CHECKPOINT = re.compile(r"epoch_(\d+)_step_(\d+)\.npz")
+CHECKPOINT = re.compile(r"epoch_(\d{4,9})_step_(\d{6,9})\.npz")
 # What a training writes: config.json, which tells whose directory it is, is deleted last.
 _FILES = ("genotype.json", "genotype.txt", "genotype_last_epoch.json", "genotype_last_epoch.txt")
 _FILES += ("result.json", "selection.json", "selection.txt", "decisions.json", "metrics.jsonl")
-_FILES += ("best.npz", "alphas.npz", "environment.json", "dataset.json", "flags.cfg", "config.json")
+_FILES += (
+    "samples.npz",
+    "best.npz",
+    "alphas.npz",
+    "environment.json",
+    "dataset.json",
+    "flags.cfg",
+    "config.json",
+)
 _FOLDERS = {
     "checkpoints": CHECKPOINT.pattern,
     "hessian": r"epoch_\d+\.npz",
     "selections": r"epoch_\d+\.json",
     "tensorboard": r"events\.out\.tfevents\..+",
 }
-UNFINISHED = re.compile(rf"\.({'|'.join((*_FILES, CHECKPOINT.pattern))})\.\d+\.tmp")
+_UNFINISHED = re.compile(rf"\.({'|'.join((*_FILES, *_FOLDERS.values()))})\.\d+\.tmp")
 _KINDS = {
     "search": {"space", "method"},
     "evaluation": {"genotype", "split"},
@@ -87,6 +95,12 @@ class Ownership:
         """{seed: RunDir} of the trainings of an evaluation."""
         matches = [(re.fullmatch(r"seed_(\d+)", p.name), p) for p in self.path.glob("seed_*")]
         return {int(m[1]): self.folder(path.name) for m, path in matches if m}
+
+    def unfinished(self):
+        """Files that a killed process was writing."""
+        folders = (self.path, *(self.path / name for name in _FOLDERS))
+        found = [path for folder in folders for path in folder.glob(".*.tmp")]
+        return [path for path in found if _UNFINISHED.fullmatch(path.name)]
 
     def _written(self):
         """The files here that have the name of one that a training writes."""

@@ -3,13 +3,13 @@
 A file, or a SavedModel that this package exported, gives way by --overwrite; anything else never does.
 """
 
-import json
 import os
 import pathlib
 import re
 import shutil
 import tempfile
 
+from rdarts_tf import reading
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import files
 
@@ -42,6 +42,8 @@ def write_files(folder, contents, *, replace):
         UserError: it cannot be written, or a file is there.
     """
     folder = pathlib.Path(folder)
+    if strange := [name for name in contents if pathlib.Path(name).name != name]:
+        raise UserError(f"{strange[0][:60]!r} would be written outside of {folder}; rename it")
     if not replace:
         check_free(folder, contents)
     try:
@@ -58,7 +60,7 @@ def write_files(folder, contents, *, replace):
 def is_export(path):
     """Whether a folder is a SavedModel that this package exported, and nothing else is in it."""
     try:
-        metadata = json.loads((path / "assets.extra" / "metadata.json").read_text())
+        metadata = reading.parse_json(reading.read_bytes(path / "assets.extra" / "metadata.json"))
     except (OSError, ValueError):
         return False
     if not isinstance(metadata, dict) or "genotype" not in metadata:

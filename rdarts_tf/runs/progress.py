@@ -56,7 +56,7 @@ def _text(value):
 
 
 class Stop:
-    """Whether SIGINT or SIGTERM came; `exit_code` is what the shell expects then."""
+    """Whether SIGINT, SIGTERM or SIGHUP came; `exit_code` is what the shell expects then."""
 
     def __init__(self):
         self.signal = None
@@ -72,8 +72,13 @@ class Stop:
     @classmethod
     @contextlib.contextmanager
     def on_signals(cls):
-        """Within, the first signal only sets the flag; a second one acts as usual."""
-        stop, signals = cls(), (signal.SIGINT, signal.SIGTERM)
+        """Within, the first signal only sets the flag; a second one acts as usual.
+
+        A closed terminal is none where the user had it ignored, by nohup.
+        """
+        stop, signals = cls(), [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signals.append(signal.SIGHUP)
         before = {number: signal.getsignal(number) for number in signals}
 
         def handle(number, frame):

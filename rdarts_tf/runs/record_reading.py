@@ -1,23 +1,19 @@
 """Finds run directories and reads what a report shows of them. No TensorFlow."""
 
-import contextlib
-import csv
 import dataclasses
 import os
 import pathlib
 
-from rdarts_tf import registry
+from rdarts_tf import reading, registry
+from rdarts_tf.analysis import csv_table
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import genotype
+from rdarts_tf.runs import files, schemas
 from rdarts_tf.runs.run_dir import RunDir
-from rdarts_tf.runs.run_records import LAMBDA_MAX, Evaluation, Record
+from rdarts_tf.runs.run_records import Evaluation, Record
 
-_NUMBERS = (LAMBDA_MAX, "search/weight_decay", "search/drop_path_prob")
-_CONFIG = ("space", "dataset", "method", "seed", "epochs", "weight_decay")
-_RESULT = ("split", "dataset", "epochs", "num_parameters")
+_EXAMINED = {"balanced_accuracy": schemas.NUMBER, "error_by_class": {"*?": schemas.NUMBER}}
+_EXAMINED |= {"top_5_accuracy?": schemas.NUMBER, "*": schemas.ANY}
 _WITH_HEAD = "num_parameters_with_auxiliary_head"
-_SELECTED = ("name", "method", "lambda_max", "weight_decay", "drop_path_prob", "seed")
-_SELECTED += ("num_parameters",)
 
 
 def read(paths):
@@ -64,15 +60,11 @@ def _find(path, seen):
     if path.resolve() in seen:
         return
     seen.add(path.resolve())
-    if _is_search(RunDir(path).read_json("config.json")):
+    if RunDir(path).holds("search"):
         yield path
         return
     for folder in _folders(path):
         yield from _find(folder, seen)
-
-
-def _is_search(config):
-    return isinstance(config, dict) and {"space", "method"} <= set(config)
 
 
 def _folders(path):
@@ -95,85 +87,67 @@ def _read(record, common, refused):
     found = list(_find(runs, set())) if runs.is_dir() else []
     record = dataclasses.replace(
         record,
-        dataset=_dataset(path) or record.dataset,
-        metrics=_metrics(path, f"validation/{record.metric.name}"),
+        dataset=(run_dir.read_json("dataset.json") or {}).get("name") or record.dataset,
+        metrics=run_dir.read_metrics(),
         alphas=run_dir.read_alphas(),
-        decisions=_decisions(path),
-        genotype=None if record.config.get("extending") else _genotype(path),
+        decisions=run_dir.read_decisions(),
+        genotype=None if record.config.get("extending") else run_dir.read_genotype(),
         evaluations=tuple(_evaluations(path, record.score.name)),
         drops=_drops(path, record.metric.name),
         has_checkpoints=any(not step for (_, step), _ in run_dir.list_checkpoints()),
         selection=_selection(record),
         parts=tuple(_read_all(found, common, refused)),
     )
-    _check_alphas(record)
+    _check(record)
     return record
 
 
 def _config(path):
     config = RunDir(path).read_json("config.json")
-    with _damage(path / "config.json"):
-        _check_numbers(_pick(config, _CONFIG), _CONFIG[3:])
-        _check_numbers(config, ("drop_path_prob",), optional=True)
-        for name in _CONFIG[:3]:
+    with damage(path / "config.json"):
+        schemas.check(config, schemas.SEARCH)
+        for name in ("space", "dataset", "method"):
             registry.parse(config[name])
     return config
 
 
-def _dataset(path):
-    """The full name of the data set as the search recorded it, or None."""
-    with _damage(path / "dataset.json"):
-        return (RunDir(path).read_json("dataset.json") or {}).get("name")
-
-
-def _metrics(path, metric):
-    rows = RunDir(path).read_metrics()
-    with _damage(path / "metrics.jsonl"):
-        for epoch, row in enumerate(rows):
-            if row["epoch"] != epoch:
-                raise ValueError(f"line {epoch + 1} is of epoch {row['epoch']}")
-            _check_numbers(row, (*_NUMBERS, metric), optional=True)
-    return rows
-
-
-def _check_alphas(record):
-    """Raises UserError unless all alphas fit the space."""
-    space = record.make_space() if record.alphas else None
-    with _damage(record.path / "alphas.npz"):
+def _check(record):
+    """Raises UserError unless all alphas, decisions and cells fit the space and the epochs."""
+    space = record.make_space()
+    with damage(record.path / "alphas.npz"):
         for cell_type, values in record.alphas.items():
-            if values.ndim != 3 or values.shape[1:] != space.cell(cell_type).alpha_shape:
+            if values.shape[1:] != space.cell(cell_type).alpha_shape:
                 raise ValueError(f"alpha of cell {cell_type!r} has shape {list(values.shape)}")
-
-
-def _decisions(path):
-    decisions = RunDir(path).read_json("decisions.json") or []
-    with _damage(path / "decisions.json"):
-        for decision in decisions:
-            _check_numbers(_pick(decision, ("decision", "epoch")), ("epoch",))
-    return decisions
-
-
-def _genotype(path):
-    file = path / "genotype.json"
-    with _damage(file):
-        return genotype.parse(file.read_text()) if file.exists() else None
+    with damage(record.path / "decisions.json"):
+        if late := [d for d in record.decisions if d["epoch"] >= max(len(record.metrics), 1)]:
+            raise ValueError(f"it decides for epoch {late[0]['epoch']}, which is not there")
+    with damage(record.path / "genotype.json"):
+        if record.genotype and set(record.genotype.cells) != set(space.cell_types):
+            raise ValueError(f"its cells are {', '.join(record.genotype.cells)}")
 
 
 def _evaluations(path, score):
-    names = {"mean": f"{score}_mean", "std": f"{score}_std"}
     for file in sorted(path.glob("evaluate/*/result.json")):
         result = RunDir(file.parent).read_json("result.json")
-        with _damage(file):
-            picked = _pick(result, _RESULT)
-            picked |= {field: result[name] for field, name in names.items()}
-            _check_numbers(result, (*_RESULT[2:], *names.values()))
-            _check_numbers(result, (_WITH_HEAD,), optional=True)
+        with damage(file):
+            numbers = {name: result[f"{score}_{name}"] for name in ("mean", "std")}
+            numbers |= {_WITH_HEAD: result.get(_WITH_HEAD)}
+            schemas.check(numbers, {"*?": schemas.NUMBER})
             yield Evaluation(
                 name=file.parent.name,
                 num_seeds=len(result["seeds"]),
-                num_parameters_with_auxiliary_head=result.get(_WITH_HEAD),
-                **picked,
+                examined=_examined(result),
+                **{name: result[name] for name in ("split", "dataset", "epochs", "num_parameters")},
+                **numbers,
             )
+
+
+def _examined(result):
+    """What the task says of the answers by class; {} where it says nothing."""
+    examined = result.get("examined") or {}
+    if examined:
+        schemas.check(examined, _EXAMINED)
+    return examined
 
 
 def _drops(path, metric):
@@ -181,10 +155,10 @@ def _drops(path, metric):
     file = path / "analysis" / "discretization.csv"
     if not file.exists():
         return []
-    with _damage(file), file.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines, strict=True))
+    with damage(file):
+        rows = reading.read_rows(file)
         if len({row["run"] for row in rows}) > 1:
-            rows = [row for row in rows if row["run"] == path.resolve().name]
+            rows = [row for row in rows if row["run"] == csv_table.plain(path.resolve().name)]
         names = [name for name in rows[0] if name.endswith(f"/{metric}_drop")] if rows else []
         return [
             {"epoch": int(row["epoch"])} | {name: float(row[name]) for name in names}
@@ -193,37 +167,15 @@ def _drops(path, metric):
 
 
 def _selection(record):
-    path, names = record.path, (*_SELECTED, record.skips_name, record.validation_score)
-    selection = RunDir(path).read_json("selection.json")
-    if selection is not None:
-        with _damage(path / "selection.json"):
-            _pick(selection, ("winner", "runs"))
-            for run in selection["runs"]:
-                _check_numbers(_pick(run, names), names[3:])
-                _check_numbers(run, ("lambda_max",), optional=True)
+    numbers = ("weight_decay", "drop_path_prob", "seed", "num_parameters")
+    names = (*numbers, record.skips_name, record.validation_score)
+    selection = RunDir(record.path).read_json("selection.json")
+    with damage(record.path / "selection.json"):
+        for run in selection["runs"] if selection else ():
+            schemas.check(run, dict.fromkeys(names, schemas.NUMBER) | {"*": schemas.ANY})
     return selection
 
 
-def _pick(values, names):
-    return {name: values[name] for name in names}
-
-
-def _check_numbers(values, names, *, optional=False):
-    """Raises ValueError where one is no number, unless it is optional and None or not there."""
-    for name in names:
-        value = values.get(name)
-        if value is None and optional:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{name} is no number: {value!r}")
-
-
-@contextlib.contextmanager
-def _damage(path):
+def damage(path):
     """Turns what a damaged file makes of reading it into a UserError that names it."""
-    try:
-        yield
-    except KeyError as error:
-        raise UserError(f"{path} is damaged: it has no {error}") from error
-    except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
+    return files.damage(path, "restore it, or leave the run out")

@@ -8,21 +8,19 @@ genotype_last_epoch.* where a method stopped at an earlier one.
 A run that selects among several searches: runs/<name> · selection.json · selection.txt
 """
 
+import contextlib
 import dataclasses
-import fcntl
-import io
 import json
 import os
 import pathlib
-import time
 
-import numpy as np
-
+from rdarts_tf import reading
 from rdarts_tf.config.base import to_flags
-from rdarts_tf.runs import files, ownership
+from rdarts_tf.genotypes import genotype
+from rdarts_tf.runs import files, locking, logbook, ownership, schemas
+from rdarts_tf.runs.files import RunDirError
 
-_LOCK_SECONDS = 30.0  # the processes of a killed run take a moment to end
-_LOCKS = {}  # {path: file descriptor}, open as long as this process lives
+_MOST_BYTES = 2**30  # of a file of records
 
 
 class RunDir(ownership.Ownership):
@@ -44,45 +42,26 @@ class RunDir(ownership.Ownership):
         self.hessians = self.path / "hessian"
         self.selections = self.path / "selections"
 
+    def locked(self):
+        """A context in which other processes are kept out, see `locking.locked`."""
+        return locking.locked(self.path)
+
     def create(self):
-        """Makes the directory and claims it for this process.
+        """Makes the directory, which or whose parent is locked, and deletes what a killed process left.
 
         Raises:
-            RunDirError: it cannot be made or written, or another process works in it.
+            RunDirError: it cannot be made or written.
         """
         try:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
-            self._lock()
-            for path in (*self.path.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")):
-                if ownership.UNFINISHED.fullmatch(path.name):
-                    path.unlink()
-            probe = self.path / f".write_test_{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK):
+                raise PermissionError(None, "permission denied")
+            for path in self.unfinished():
+                path.unlink()
         except OSError as error:
-            raise files.RunDirError(
+            raise RunDirError(
                 f"cannot write to run directory {self.path}: {error.strerror}; choose another --run_dir"
             ) from error
-
-    def _lock(self):
-        """Keeps other processes out for as long as this one lives."""
-        path, give_up = self.path.resolve(), time.monotonic() + _LOCK_SECONDS
-        if path in _LOCKS:
-            return
-        _LOCKS[path] = os.open(path, os.O_RDONLY)  # the directory itself: no file is left behind
-        while True:
-            try:
-                return fcntl.flock(_LOCKS[path], fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if time.monotonic() > give_up:
-                    os.close(_LOCKS.pop(path))
-                    raise files.RunDirError(
-                        f"another process works in {self.path}; wait for its end, or choose another "
-                        "--run_dir"
-                    ) from error
-                time.sleep(0.2)
-            except OSError:
-                return  # a file system without locks
 
     def say(self, line):
         """Tells the user of the run in it."""
@@ -93,18 +72,26 @@ class RunDir(ownership.Ownership):
         return type(self)(self.path / name)
 
     def write_json(self, name, value):
-        self.write_text(name, json.dumps(value, indent=1) + "\n")
+        self.write_text(name, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
     def write_text(self, name, text):
         self.write_bytes(name, text.encode())
 
     def write_bytes(self, name, content):
-        files.write(self.path / name, lambda file: file.write(content))
+        path = self.path / name
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write(path, lambda file: file.write(content))
 
     def write_genotype(self, found, name="genotype"):
         """Writes NAME.txt and NAME.json of a genotype.Genotype."""
         self.write_text(f"{name}.txt", f"{found}\n")
         self.write_text(f"{name}.json", found.to_json() + "\n")
+
+    def write_config(self, config, **beside):
+        """Writes config.json alone; see `write_description`."""
+        beside = {name: value for name, value in beside.items() if value}
+        self.write_json("config.json", dataclasses.asdict(config) | beside)
 
     def write_description(self, config, data, **beside):
         """Writes what tells another process of a run: config.json, flags.cfg, dataset.json.
@@ -114,8 +101,7 @@ class RunDir(ownership.Ownership):
             data: what the task records of its data, a dict.
             beside: config.base.BESIDE; what is empty or false is left out.
         """
-        beside = {name: value for name, value in beside.items() if value}
-        self.write_json("config.json", dataclasses.asdict(config) | beside)
+        self.write_config(config, **beside)
         self.write_text("flags.cfg", to_flags(config))
         self.write_json("dataset.json", data)
 
@@ -123,45 +109,65 @@ class RunDir(ownership.Ownership):
         """The content of a JSON file, or None if there is none.
 
         Raises:
-            RunDirError: the file cannot be read, or is not JSON.
+            RunDirError: the file cannot be read, is not JSON, or is not what such files hold.
         """
         with files.damage(self.path / name):
             content = self.read_bytes(name)
-            return None if content is None else json.loads(content)
+            if content is None:
+                return None
+            value = reading.parse_json(content)
+            schemas.check_file(self.path / name, value)
+            return value
 
     def read_bytes(self, name):
-        """The content of a file, or None if there is none."""
-        path = self.path / name
-        return path.read_bytes() if path.exists() else None
+        """The content of a file, or None if there is none.
 
-    def append_metrics(self, row):
-        """Adds an epoch's numbers; the file always holds whole lines."""
-        self._write_metrics([*self.read_metrics(), row])
+        Raises:
+            OSError, ValueError: it is no regular file, or cannot be read.
+        """
+        path = self.path / name
+        return reading.read_bytes(path, _MOST_BYTES) if os.path.lexists(path) else None
+
+    def peek(self, name):
+        """The same; b"" where it cannot be read."""
+        try:
+            return self.read_bytes(name)
+        except (OSError, ValueError):
+            return b""
+
+    def read_genotype(self):
+        """The genotype.Genotype that was found, or None if there is none yet.
+
+        Raises:
+            RunDirError: its file is damaged.
+        """
+        with files.damage(self.path / "genotype.json"):
+            content = self.read_bytes("genotype.json")
+            return None if content is None else genotype.parse(content.decode())
 
     def read_metrics(self):
-        """One dict per finished epoch; raises RunDirError if a line is damaged."""
-        with files.damage(self.path / "metrics.jsonl"):
-            lines = (self.read_bytes("metrics.jsonl") or b"").decode().splitlines()
-            return [json.loads(line) for line in lines]
+        """One dict per finished epoch; tells of torn lines at the end, which are left out.
+
+        Raises:
+            RunDirError: the file is damaged elsewhere.
+        """
+        with files.damage(self.path / logbook.ROWS):
+            rows, torn = logbook.parse_rows(self.read_bytes(logbook.ROWS) or b"")
+        if torn:
+            self.say(
+                f"{self.path / logbook.ROWS}: {torn} torn or blank lines at the end are left out"
+            )
+        return rows
 
     def read_alphas(self):
         """{cell type: [epochs, E, K]}; raises RunDirError if the file is damaged."""
-        with files.damage(self.path / "alphas.npz"):
-            content = self.read_bytes("alphas.npz")
-            return {} if content is None else files.load_npz(io.BytesIO(content))
+        with files.damage(self.path / logbook.ALPHAS):
+            return logbook.parse_alphas(self.read_bytes(logbook.ALPHAS))
 
-    def append_alphas(self, alphas):
-        """Adds an epoch's {cell type: [E, K]}."""
-        old = self.read_alphas()
-        new = {t: np.concatenate((old.get(t, a[None][:0]), a[None])) for t, a in alphas.items()}
-        self._write_alphas(new)
-
-    def truncate(self, num_epochs):
-        """Forgets metrics, alphas and Hessians of all epochs but the first `num_epochs`."""
-        self._write_metrics(self.read_metrics()[:num_epochs])
-        if alphas := self.read_alphas():
-            self._write_alphas({t: a[:num_epochs] for t, a in alphas.items()})
-        self.forget_hessians(num_epochs)
+    def read_decisions(self):
+        """What the method decided, a list of dicts; raises RunDirError if the file is damaged."""
+        with files.damage(self.path / logbook.DECISIONS):
+            return logbook.parse_decisions(self.read_bytes(logbook.DECISIONS))
 
     def forget_hessians(self, num_epochs):
         """Deletes those of all epochs but the first `num_epochs`."""
@@ -171,34 +177,33 @@ class RunDir(ownership.Ownership):
 
     def save_hessian(self, epoch, arrays):
         """Writes hessian/epoch_*.npz of {name: array}; None is left out."""
-        self.make_folder(self.hessians)
         arrays = {name: value for name, value in arrays.items() if value is not None}
-        files.save_npz(self.hessians / _epoch_file(epoch), arrays)
+        self._save(self.hessians / _epoch_file(epoch), arrays)
 
     def save_selection(self, epoch, record):
         """Writes what a selection after `epoch` has scored so far."""
-        self.make_folder(self.selections)
         self.write_json(selection_file(epoch), record)
 
-    def make_folder(self, path):
-        """Makes a folder of this directory where it is missing."""
-        path.mkdir(exist_ok=True)
+    def save_checkpoint(self, arrays, *, epoch, step=0, beside=()):
+        """Writes {name: array}, the state after `step` steps of `epoch`.
 
-    def _write_alphas(self, alphas):
-        content = io.BytesIO()
-        np.savez(content, **alphas)
-        self.write_bytes("alphas.npz", content.getvalue())
+        Args:
+            beside: {name: bytes} of records, see `logbook`.
+        """
+        self._save(self.checkpoint(epoch, step), arrays, beside)
 
-    def _write_metrics(self, rows):
-        self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    def checkpoint(self, epoch, step=0):
+        """The path of the checkpoint after `step` steps of `epoch`."""
+        return self.checkpoints / f"epoch_{epoch:04d}_step_{step:06d}.npz"
 
-    def save_checkpoint(self, arrays, *, epoch, step=0):
-        """Writes {name: array}, the state after `step` steps of `epoch`."""
-        files.save_npz(self.checkpoints / f"epoch_{epoch:04d}_step_{step:06d}.npz", arrays)
+    def _save(self, path, arrays, beside=()):
+        with _writing(path):
+            path.parent.mkdir(exist_ok=True)
+            files.save_npz(path, arrays, beside)
 
-    def save_best(self, arrays):
-        """Writes {name: array}, the state whose weights scored best."""
-        files.save_npz(self.path / "best.npz", arrays)
+    def save_best(self, arrays, beside=()):
+        """Writes {name: array}, the state whose weights scored best; see `save_checkpoint`."""
+        self._save(self.path / "best.npz", arrays, beside)
 
     def load_best(self):
         """What `save_best` wrote; None if there is none.
@@ -207,8 +212,21 @@ class RunDir(ownership.Ownership):
             RunDirError: it is damaged.
         """
         path = self.path / "best.npz"
+        return self.load(path) if os.path.lexists(path) else None
+
+    @staticmethod
+    def load_beside(path):
+        """{name: bytes} of the records that a checkpoint holds; raises RunDirError where it is damaged."""
         with files.damage(path):
-            return files.load_npz(path) if path.exists() else None
+            return files.load_beside(path)
+
+    @staticmethod
+    def load(path):
+        """{name: array} of a checkpoint; raises RunDirError where it is damaged or not finite."""
+        with files.damage(path):
+            arrays = files.load_npz(path)
+            files.check_finite(arrays)
+            return arrays
 
     def list_checkpoints(self):
         """[((epoch, step), path)], newest first."""
@@ -216,7 +234,9 @@ class RunDir(ownership.Ownership):
             (ownership.CHECKPOINT.fullmatch(p.name), p) for p in self.checkpoints.glob("*.npz")
         ]
         found = [((int(m[1]), int(m[2])), path) for m, path in matches if m]
-        return sorted(found, reverse=True)
+        return sorted(
+            (each for each in found if self.checkpoint(*each[0]) == each[1]), reverse=True
+        )
 
     def load_newest_checkpoint(self, warn):
         """((epoch, step), {name: array}) of the newest readable checkpoint; None if there is none.
@@ -229,11 +249,11 @@ class RunDir(ownership.Ownership):
         checkpoints = self.list_checkpoints()
         for position, path in checkpoints:
             try:
-                return position, files.load_npz(path)
-            except files.UNREADABLE as error:
-                warn(f"checkpoint {path} is damaged ({error}); trying the one before it")
+                return position, self.load(path)
+            except RunDirError as error:
+                warn(f"{error.__cause__ or error}: checkpoint {path} is left out")
         if checkpoints:
-            raise files.RunDirError(
+            raise RunDirError(
                 f"no checkpoint in {self.checkpoints} can be read; restore one, or use --overwrite to "
                 "start anew"
             )
@@ -254,6 +274,18 @@ class RunDir(ownership.Ownership):
         for position, path in self.list_checkpoints():
             if position > (num_epochs, 0):
                 path.unlink()
+
+
+@contextlib.contextmanager
+def _writing(path):
+    """Turns what writing raises into a RunDirError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunDirError(
+            f"cannot write {path}: {error.strerror or error}; make room or choose another --run_dir, "
+            "then run the same command again"
+        ) from error
 
 
 def selection_file(epoch):

@@ -18,7 +18,7 @@ from rdarts_tf.runs.decisions import stop_epoch
 
 # Fields of a configuration that only measure, if the method decides nothing by curvature.
 _CURVATURE = ("hessian_every", "eigensolver", "hessian_batches")
-_CURVATURE += ("hessian_tolerance", "hessian_spectrum")
+_CURVATURE += ("hessian_tolerance", "hessian_products", "hessian_spectrum")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Evaluation:
         split: "test", or "search": scored on the search's validation half.
         mean, std: of the task's score over `num_seeds` trainings; std of the population.
         num_parameters, num_parameters_with_auxiliary_head: numbers; the latter may be None.
+        examined: what the task says of the answers by class, {} if nothing.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Evaluation:
     num_seeds: int
     num_parameters: int
     num_parameters_with_auxiliary_head: int | None
+    examined: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

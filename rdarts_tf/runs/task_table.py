@@ -1,12 +1,12 @@
 """How far the tasks of an executor are, told while they run."""
 
-import json
 import shutil
 import sys
 import time
 
 from rdarts_tf.config import task as tasks
 from rdarts_tf.errors import UserError
+from rdarts_tf.runs.run_dir import RunDir
 
 LOG = "log.txt"  # in the folder of a task: what its commands print
 _SECONDS_BETWEEN_TABLES = 60  # where the output is no terminal
@@ -86,12 +86,11 @@ def _progress(folder):
         if not files:
             return ""
         path = max(files)[1].parent
-        rows = (path / "metrics.jsonl").read_text().splitlines()
-        row = json.loads(rows[-1]) if rows else {}
-        found = [p / "config.json" for p in (path, path.parent, folder)]
-        configs = [json.loads(file.read_text()) if file.exists() else {} for file in found]
+        rows = RunDir(path).read_metrics()
+        row = rows[-1] if rows else {}
+        configs = [RunDir(p).read_json("config.json") or {} for p in (path, path.parent, folder)]
         epochs = (configs[0] or configs[1])["epochs"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, UserError, KeyError):
         return "running"  # a file of this moment; the next look will tell
     stage = path.relative_to(folder).as_posix()
     told = f"epoch {len(rows)} of {epochs}{_metric(row, configs)}"

@@ -112,6 +112,21 @@ class Space:
             )
         return self.cells[cell_type]
 
+    def check_derivable(self):
+        """Raises UserError where a node has fewer edges that offer more than `none` than it keeps."""
+        for t, cell in self.cells.items():
+            offering = [
+                node
+                for (node, _), names in zip(cell.edges, cell.primitives, strict=True)
+                if set(names) != {"none"}
+            ]
+            for node, kept in enumerate(cell.kept):
+                if (num := offering.count(node)) < kept:
+                    raise UserError(
+                        f"space {self.name!r} has no architecture: node {node} of cell {t!r} keeps "
+                        f"{kept} edges, but {num} offer more than 'none'; offer another primitive"
+                    )
+
     def skips(self, genotype):
         """How many edges of a genotype's cell of the first type pass their input on."""
         names = [name for name, _ in genotype.cells[self.cell_types[0]]]

@@ -11,7 +11,8 @@ A task is a folder `tasks/<name>` (or a package of the user's), whose spaces nam
 
 The data are what the `load` of a data set of the task returns; they have a `name` and a `record()`, a
 dict ready for JSON that dataset.json keeps. By its "digest" of the content a run knows them again; what
-differs is told by its "num_examples" {what: number} and "class_names". All three may be missing.
+differs is told by its "num_examples" {what: number} and "class_names". All three may be missing, as
+may `notes`, sentences for the user.
 """
 
 import dataclasses
@@ -158,11 +159,15 @@ class Problem:
             not finite, and is judged by them.
         returns: how often an evaluation has so returned; what is drawn should follow from it.
         test_steps: steps of the pass by which the best weights are judged; 0: by their score.
+        examined: answers -> ({name: number, list or dict}, {tag: figure}) of a trained network, for
+            result.json and TensorBoard; answers are pairs (outputs, batch) of a pass over the scored
+            split as arrays. None: nothing more is told than the metrics.
     """
 
     carries = {}
     COUNTED, KEEPS_BEST = None, False
     returns = test_steps = 0
+    examined = None
 
     def __init__(self, config, data):
         self.config, self.data = config, data
@@ -208,6 +213,14 @@ class Problem:
             history: their rows of metrics.jsonl.
         """
         return self.rates(config, epoch)
+
+    def pictures(self, net):
+        """{name: uint8 [H, W, 3]} that show after an epoch what the network does; none by default."""
+        return {}
+
+    def further_tests(self, net):
+        """{name: float} that result.json has beside the score, of the weights that were scored last."""
+        return {}
 
     def references(self):
         """{name: float} of numbers to compare the validation metrics with, recorded beside them."""

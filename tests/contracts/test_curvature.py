@@ -1,6 +1,7 @@
 """Curvature of a one-cell network: the solvers agree, batches and draws are what they should be."""
 
 import functools
+import types
 
 import numpy as np
 import pytest
@@ -75,18 +76,6 @@ def test_products_find_the_largest_eigenvalue(search, full, eigensolver):
     assert found.hessian is found.spectrum is None
 
 
-def test_a_coarser_tolerance_saves_products(search):
-    """What --hessian_tolerance is for: hessian_tolerance is `tolerance`."""
-    coarse, fine = (
-        curvature.Curvature(search, eigensolver="power", tolerance=tolerance).measure(
-            [batch(0)], epoch=0, rates=rates()
-        )
-        for tolerance in (0.1, 1e-4)
-    )
-    assert fine.error_bound < coarse.error_bound
-    assert coarse.products < fine.products
-
-
 def test_two_batches_give_the_mean_of_their_hessians(search, full):
     """The second batch has a draw of its own, so the first one's Hessian is left."""
     both = measured(search, "full", batches=(0, 0))
@@ -129,12 +118,81 @@ def test_max_pooling_has_the_same_second_derivative_in_a_graph_every_time():
         np.testing.assert_allclose(traced(v), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("eigensolver", ["power", "lanczos", "full"])
-def test_a_hessian_that_is_not_finite_has_no_eigenvalue(eigensolver):
-    search = make()
-    solver = curvature.Curvature(search, eigensolver=eigensolver, tolerance=1e-3)
-    solver.measure([batch(0)], epoch=0, rates=rates())
-    before = solver.vector.numpy()
-    search.net.trainable_variables[0].assign(search.net.trainable_variables[0] * np.nan)
-    assert np.isnan(solver.measure([batch(0)], epoch=1, rates=rates()).lambda_max)
+each_solver = pytest.mark.parametrize("eigensolver", ["power", "lanczos", "full"])
+RNG = np.random.default_rng(0)
+B = RNG.normal(size=(9, 9)) @ (np.eye(9) - np.kron(np.eye(3), np.ones((3, 3)) / 3))  # B 1_edge = 0
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """given(H, eigensolver) -> curvature.Curvature of three edges with three primitives whose Hessian is H."""
+
+    def given(H, eigensolver, tolerance=1e-3, **limits):
+        matvec = functools.partial(tf.linalg.matvec, tf.constant(H, tf.float32))
+        monkeypatch.setattr(curvature.Curvature, "_operator", lambda *_: matvec)
+        search = types.SimpleNamespace(
+            net=types.SimpleNamespace(alphas={"cell": tf.Variable(tf.zeros((3, 3)))}),
+            strategy=tf.distribute.get_strategy(),
+            alpha_dtype=tf.float32,
+            key=lambda *_: [0, 1],
+        )
+        return curvature.Curvature(search, eigensolver=eigensolver, tolerance=tolerance, **limits)
+
+    return given
+
+
+def measure(solver):
+    return solver.measure([batch(0)], epoch=0, rates=rates())
+
+
+@each_solver
+def test_the_largest_eigenvalue_is_meant_not_the_largest_in_magnitude(given, eigensolver):
+    basis = np.linalg.svd(B)[2][:6]  # of all that is not flat
+    H = basis.T @ np.diag([2.0, -3.0, 0.5, -1.0, 0.2, 0.1]) @ basis
+    found = measure(given(H, eigensolver, tolerance=1e-4))
+    assert found.lambda_max == pytest.approx(2, rel=1e-4)
+    assert found.converged and found.trouble() == ""
+    error = np.linalg.norm(H @ found.vector - found.lambda_max * found.vector)
+    assert found.error_bound == pytest.approx(error, abs=1e-4)
+
+
+@each_solver
+def test_lambda_max_is_never_below_zero(given, eigensolver):
+    """Where all else is negative the softmax of each edge leaves 0, rounding or not."""
+    H = -B.T @ B
+    for rounding in (0.0, 1e-3):
+        found = measure(given(H - rounding * np.eye(9), eigensolver))
+        assert 0 <= found.lambda_max <= 1e-4 and found.error_bound <= 1e-2
+        assert np.linalg.norm(H @ found.vector) <= 2e-2
+        assert np.linalg.norm(found.vector) == pytest.approx(1, rel=1e-6)
+
+
+@each_solver
+def test_a_hessian_that_is_not_finite_has_no_eigenvalue(given, eigensolver):
+    before = measure(given(B.T @ B, eigensolver)).vector
+    solver = given(np.full((9, 9), np.nan), eigensolver)
+    solver.vector.assign(before)
+    found = measure(solver)
+    assert np.isnan(found.lambda_max) and "not finite" in found.trouble()
+    row = found.row()
+    names = ("lambda_max", "error_bound", "converged")
+    assert [row[f"curvature/{name}"] for name in names] == [None] * 3
     np.testing.assert_array_equal(before, solver.vector)
+
+
+@pytest.mark.parametrize("eigensolver", ["power", "lanczos"])
+def test_a_coarser_tolerance_saves_products(given, eigensolver):
+    """What --hessian_tolerance is for: hessian_tolerance is `tolerance`."""
+    coarse, fine = (measure(given(B.T @ B, eigensolver, tolerance)) for tolerance in (0.1, 1e-4))
+    assert fine.error_bound < coarse.error_bound
+    assert coarse.products < fine.products
+    limited = measure(given(B.T @ B, eigensolver, 1e-4, num_products=2))
+    assert limited.products == 2 and not limited.converged
+    assert "has not converged; raise --hessian_products" in limited.trouble()
+
+
+def test_a_measurement_starts_where_the_last_one_ended(given):
+    solver = given(B.T @ B, "power", 1e-4)
+    first, second = measure(solver), measure(solver)
+    assert second.products < first.products
+    np.testing.assert_array_equal(solver.vector, second.vector)

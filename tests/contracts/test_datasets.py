@@ -1,16 +1,28 @@
 """Every data set keeps the contract of `tasks.image_classification.data`; nothing is downloaded."""
 
+import doctest
+import functools
+import hashlib
 import importlib
 import threading
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from rdarts_tf import registry
-from rdarts_tf.datasets import cifar10, digits, image_folder, svhn, tfds
-from rdarts_tf.tasks.image_classification import augment, data, streams
+from rdarts_tf.datasets import cifar10, digits, svhn, tfds
+from rdarts_tf.tasks.image_classification import (
+    augment,
+    data,
+    pictures,
+    stored_splits,
+    storing,
+    streams,
+)
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 from tests import prepared_tfds
 
 SPECS = {
@@ -158,93 +170,6 @@ def test_digits():
     np.testing.assert_array_equal(loaded.train.labels, digits.load().train.labels)
 
 
-def test_resize():
-    image = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    np.testing.assert_array_equal(augment.resize(image, 16), image)
-    assert np.all(augment.resize(np.full([20, 30, 3], 200, np.uint8), 8) == 200)
-
-
-# Image folders.
-
-
-def test_image_folder_layouts(tmp_path):
-    write_folder(tmp_path / "one", {"train/b": 3, "train/a": 4, "validation/a": 1})
-    loaded = image_folder.load("one", data_dir=tmp_path)
-    assert loaded.class_names == ("a", "b")
-    assert (len(loaded.train), len(loaded.test)) == (7, 1)
-    assert sorted(loaded.train.labels) == [0] * 4 + [1] * 3
-    np.testing.assert_array_equal(loaded.test.images, np.zeros((1, 10, 9, 3)))
-
-    write_folder(tmp_path / "two", {"a": 10, "b": 2})
-    loaded = image_folder.load(tmp_path / "two")
-    assert (len(loaded.train), len(loaded.test)) == (9, 3)
-    np.testing.assert_array_equal(loaded.test.images[:, 0, 0, 0], [10, 60, 10])
-    np.testing.assert_array_equal(loaded.test.labels, [0, 0, 1])
-    again = image_folder.load(tmp_path / "two")
-    np.testing.assert_array_equal(loaded.train.images, again.train.images)
-
-
-def test_image_folder_shuffles_so_that_both_halves_have_every_class(tmp_path):
-    write_folder(tmp_path, {"a": 20, "b": 20, "c": 20})
-    for half in data.split_search(image_folder.load(tmp_path), 0.5):
-        assert set(half.labels) == {0, 1, 2}
-
-
-def test_image_folder_formats_and_channels(tmp_path):
-    write_folder(tmp_path, {"a": 5, "b": 5}, shape=(8, 8, 1))
-    assert image_folder.load(tmp_path).image_shape == (8, 8, 1)
-    jpeg = tf.io.encode_jpeg(np.full([12, 8, 3], 90, np.uint8)).numpy()
-    (tmp_path / "b" / "last.JPG").write_bytes(jpeg)
-    write_png(tmp_path / "b" / "x.png", np.full([9, 9, 4], 90, np.uint8))
-    (tmp_path / "b" / "notes.txt").write_text("not an image")
-    (tmp_path / "b" / "._0.png").write_text("not an image either")
-    (tmp_path / ".cache").mkdir()
-    for channels in (1, 3):
-        loaded = image_folder.load(tmp_path, size=16, channels=channels)
-        assert loaded.image_shape == (16, 16, channels)
-        assert len(loaded.train) + len(loaded.test) == 12
-
-
-def test_image_folder_errors(tmp_path):
-    with pytest.raises(data.DatasetError, match=r"there is no folder .*absent; give"):
-        image_folder.load("absent", data_dir=tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(data.DatasetError, match=r"empty has no class folders; put"):
-        image_folder.load(tmp_path / "empty")
-    write_folder(tmp_path / "lone", {"train/a": 2})
-    with pytest.raises(data.DatasetError, match=r"folder train but none called test, val"):
-        image_folder.load(tmp_path / "lone")
-    write_folder(tmp_path / "odd", {"train/a": 2, "train/b": 2, "val/c": 2})
-    with pytest.raises(data.DatasetError, match=r"val has the class 'c', which .*train lacks"):
-        image_folder.load(tmp_path / "odd")
-    write_folder(tmp_path / "hollow", {"a": 2, "b": 0})
-    with pytest.raises(data.DatasetError, match=r"hollow/b holds no image; add some"):
-        image_folder.load(tmp_path / "hollow")
-    write_folder(tmp_path / "single", {"a": 9})
-    with pytest.raises(data.DatasetError, match="has 1 classes; at least 2"):
-        image_folder.load(tmp_path / "single")
-    with pytest.raises(data.DatasetError, match=r"channels=2; give 1 \(grey\) or 3"):
-        image_folder.load(tmp_path / "single", channels=2)
-
-
-def test_image_folder_sizes_differ(tmp_path):
-    write_folder(tmp_path, {"train/a": 1, "test/a": 1, "train/b": 1, "test/b": 1})
-    write_png(tmp_path / "test" / "b" / "0.png", np.zeros([12, 9, 3], np.uint8))
-    pattern = r"train/./0.png is 10x9 but .*test/b/0.png is 12x9; resize .*size=32\)"
-    with pytest.raises(data.DatasetError, match=pattern):
-        image_folder.load(tmp_path)
-    assert image_folder.load(tmp_path, size=8).image_shape == (8, 8, 3)
-
-
-@pytest.mark.parametrize("content", [b"", b"no image", None])
-def test_image_folder_names_the_unreadable_file(tmp_path, content):
-    write_folder(tmp_path, {"a": 5, "b": 5})
-    whole = (tmp_path / "b" / "3.png").read_bytes()
-    (tmp_path / "b" / "3.png").write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(data.DatasetError, match=r"cannot read the image .*b/3.png .*repair or"):
-        image_folder.load(tmp_path)
-
-
 # TFDS errors.
 
 
@@ -307,9 +232,67 @@ def test_tfds_errors(tmp_path):
         tfds.load("tf_flowers", data_dir=tmp_path)
     with pytest.raises(data.DatasetError, match=r"size=3; give an integer from 8 on"):
         tfds.load("tf_flowers", data_dir=tmp_path, size=3)
-    prepared_tfds.prepare("tf_flowers", tmp_path, splits={"train": 9}, sides=[20])
-    with pytest.raises(data.DatasetError, match=r"has the splits train; needed are 'train' and"):
-        tfds.load("tf_flowers", data_dir=tmp_path, size=16)
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory):
+    """tf_flowers with a train split only, of two sizes."""
+    folder = tmp_path_factory.mktemp("flowers")
+    prepared_tfds.prepare("tf_flowers", folder, splits={"train": 40}, sides=[20, 31])
+    return folder
+
+
+def test_tfds_with_a_train_split_only_sets_a_share_aside(flowers):
+    loaded = tfds.load("tf_flowers", data_dir=flowers, size=(16, 24), fit="crop")
+    assert len(loaded.train) + len(loaded.test) == 40
+    assert set(loaded.test.labels) == set(range(5))
+    assert loaded.image_shape == (16, 24, 3)
+    of_other_size = tfds.load("tf_flowers", data_dir=flowers, size=8, channels=1)
+    np.testing.assert_array_equal(of_other_size.test.labels, loaded.test.labels)
+    assert loaded.notes[0].endswith("test images set aside from them")
+    everything = tfds.load("tf_flowers", data_dir=flowers, size=8, split="train[:30]")
+    assert len(everything.train) + len(everything.test) == 30
+
+
+def test_example_of_the_docstring(flowers):
+    (example,) = doctest.DocTestFinder().find(
+        tfds.load, globs={"load": functools.partial(tfds.load, data_dir=flowers)}
+    )
+    assert doctest.DocTestRunner().run(example) == (0, 2)
+
+
+def test_tfds_splits_by_name(flowers):
+    options = {"data_dir": flowers, "size": 16}
+    parts = {"split": "train[:75%]", "test_split": "train[75%:]"}
+    loaded = tfds.load("tf_flowers", **parts, **options)
+    assert (len(loaded.train), len(loaded.test)) == (30, 10)
+    with pytest.raises(data.DatasetError, match="have images in common; name splits"):
+        tfds.load("tf_flowers", split="train[:50%]", test_split="train[40%:]", **options)
+    for split in ("tests", "train[:5"):
+        with pytest.raises(data.DatasetError, match="has no split .*there are train, and parts"):
+            tfds.load("tf_flowers", test_split=split, **options)
+
+
+def test_tfds_images_of_varying_channels(tmp_path, monkeypatch):
+    images = [np.full((9, 9, c), 40 * c, np.uint8) for c in (1, 4, 3, 1)]
+    stream = tf.data.Dataset.from_generator(
+        lambda: ({"image": image, "label": i % 2} for i, image in enumerate(images)),
+        output_signature={
+            "image": tf.TensorSpec([9, 9, None], tf.uint8),
+            "label": tf.TensorSpec([], tf.int64),
+        },
+    )
+    monkeypatch.setattr(stored_splits, "_stream", lambda builder, split: stream)
+    info = mock.Mock()
+    info.features = {"image": mock.Mock(shape=(9, 9, None))}
+    info.splits = {"train": mock.Mock(num_examples=4)}
+    builder, form = mock.Mock(info=info), pictures.Form(background="black")
+    form = stored_splits._with_channels(builder, form, ["train"])
+    rows = np.array([3, 0, 2, 1])
+    split = stored_splits._read_split(builder, "train", form, storing.Store(), rows=rows)
+    assert split.images.shape == (4, 9, 9, 3)
+    assert list(split.images[:, 0, 0, 0]) == [40, 40, 120, 100]  # 160 * 160 / 255 on black
+    assert list(split.labels) == [1, 0, 0, 1]
 
 
 # Checks of a Dataset.
@@ -339,6 +322,26 @@ def test_dataset_errors():
             dataset_of(train, **changes)
     with pytest.raises(data.DatasetError, match="test split of toy is empty"):
         dataset_of(good, data.Split(good.images[:0], good.labels[:0]))
+
+
+def test_what_is_set_aside_does_not_move_when_images_are_added():
+    digests = [hashlib.sha256(bytes([i % 256, i // 256])).digest() for i in range(400)]
+    labels = np.array([i % 2 for i in range(400)])
+    aside = data.set_aside(digests, labels, 0.2)
+    # 200 of each class: 40 +- 4 standard deviations of 5.7.
+    assert all(17 <= count <= 63 for count in np.bincount(labels[aside]))
+    np.testing.assert_array_equal(data.set_aside(digests[:200], labels[:200], 0.2), aside[:200])
+    order = np.random.default_rng(0).permutation(400)
+    shuffled = data.set_aside([digests[row] for row in order], labels[order], 0.2)
+    np.testing.assert_array_equal(shuffled, aside[order])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10])
+def test_of_small_classes_some_are_set_aside_but_never_all(count):
+    for salt in range(20):
+        digests = [hashlib.sha256(bytes([salt, i])).digest() for i in range(count)]
+        found = data.set_aside(digests, np.zeros(count, int), 0.2).sum()
+        assert found == 0 if count == 1 else 1 <= found <= 3 and found < count
 
 
 def test_split_search_takes_the_first_part_in_stored_order():
@@ -504,13 +507,74 @@ def test_one_trace_for_all_epochs_and_partial_batches():
     ] * 2
 
 
-def test_images_become_tensors_once_and_outside_of_any_trace():
+def test_images_are_not_held_twice():
+    """What a pipeline reads is the array itself, changes included."""
     split = split_of(64)
+    pipeline = streams.test_epoch(split, batch_size=64, augment=Identity())
+    split.images[5] = 99
+    ((images, _),) = elements(pipeline)
+    assert list(images[4:7, 0, 0, 0]) == [4, 99, 6]
 
-    @tf.function
-    def first_label():
-        return streams._tensors(split)[1][0]
 
-    assert first_label() == 0
-    assert isinstance(streams._tensors(split)[0].numpy(), np.ndarray)
-    assert streams._tensors(split)[0] is streams._tensors(split)[0]
+@pytest.mark.parametrize("spec", ["FOLDER", "tfds(mnist)", "cifar10"])
+def test_images_on_disk_are_the_same_and_decoded_once(spec, tmp_path, monkeypatch, data_dir):
+    if spec == "FOLDER":
+        write_folder(tmp_path / "mine", {"cat": 20, "dog": 20})
+        spec = f"image_folder({tmp_path}/mine, channels=1)"
+    elif not (data_dir / SPECS[spec]).exists():
+        prepared_tfds.prepare(SPECS[spec], data_dir)
+    options = {"dataset": spec, "data_dir": str(data_dir)}
+    run = tmp_path / "run"
+    in_memory = SearchConfig(**options).load_dataset(run)
+    assert not run.exists()
+    on_disk = SearchConfig(cache_gib=0.0, **options).load_dataset(run)
+    assert isinstance(on_disk.train.images, np.memmap)
+    assert on_disk.digest == in_memory.digest
+    assert (on_disk.mean, on_disk.std) == (in_memory.mean, in_memory.std)
+    monkeypatch.setattr(storing, "_filled", lambda *args: pytest.fail("decoded again"))
+    again = SearchConfig(cache_gib=0.0, **options).load_dataset(run / "evaluate" / "x")
+    assert again.digest == on_disk.digest and again.notes == on_disk.notes
+    batches = [
+        elements(streams.train_epoch(d.train, batch_size=8, augment=SHARP, seed=0, epoch=0))
+        for d in (in_memory, on_disk)
+        if d.image_shape[-1] == 1
+    ]
+    assert_same(*batches) if batches else None
+
+
+def test_images_of_changed_files_are_decoded_again(tmp_path):
+    write_folder(tmp_path / "mine", {"cat": 5, "dog": 5})
+    load = SearchConfig(dataset=f"image_folder({tmp_path}/mine)", cache_gib=0.0).load_dataset
+    before = load(tmp_path / "run")
+    write_png(tmp_path / "mine/cat/0.png", np.full((10, 9, 3), 7, np.uint8))
+    assert load(tmp_path / "run").digest != before.digest
+
+
+def test_how_much_is_kept_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(storing, "free_bytes", lambda: 1000)
+    fills = []
+    for size, store in (
+        (500, storing.Store(tmp_path)),
+        (501, storing.Store(tmp_path)),
+        (501, storing.Store()),
+        (501, storing.Store(tmp_path, 1.0)),
+    ):
+        images, facts = store.images((size,), lambda array: fills.append(1) or 7, source="x")
+        assert isinstance(images, np.memmap) == (fills == [1, 1])
+        assert facts == 7
+    (tmp_path / "other").write_text("a file")
+    with pytest.raises(data.DatasetError, match="cannot keep the decoded images in .*--cache_gib"):
+        storing.Store(tmp_path / "other").images((501,), lambda array: 7, source="x")
+
+
+def test_free_memory_is_that_of_the_machine_or_of_its_share(tmp_path, monkeypatch):
+    monkeypatch.setattr(storing, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(storing, "_CGROUP", tmp_path)
+    assert storing.free_bytes() == float("inf")
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:  5 kB\n")
+    assert storing.free_bytes() == 5 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("100\n")
+    assert storing.free_bytes() == 5 * 1024
+    (tmp_path / "memory.max").write_text("1100\n")
+    assert storing.free_bytes() == 1000

@@ -220,3 +220,26 @@ def test_published_cells(name, tmp_path):
 def test_what_is_no_genotype_is_told_in_one_sentence():
     with pytest.raises(GenotypeError, match="no genotype 'DARTS_V3'.*DARTS_V1, DARTS_V2, NASNet"):
         named.read("DARTS_V3")
+
+
+@pytest.mark.parametrize("reduction", [False, True])
+def test_nodes_of_any_number_of_edges(reduction):
+    """Node 0 has one edge, node 1 none, node 2 three."""
+    pairs = [("max_pool_3x3", 1), ("none", 0), ("skip_connect", 2), ("skip_connect", 2)]
+    cell = DerivedCell(pairs, (2, 3, 4), 4, reduction=reduction, sizes=(1, 0, 3))
+    images = tf.constant(np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype(np.float32))
+    node_0, node_1, node_2 = np.split(cell(images, images).numpy(), 3, axis=-1)
+    assert np.abs(node_0).max() > 0.1
+    np.testing.assert_array_equal(node_1, np.zeros_like(node_0))
+    np.testing.assert_allclose(node_2, 2 * node_0, rtol=1e-6)
+    assert DerivedCell.from_config(cell.get_config()).sizes == (1, 0, 3)
+
+
+def test_a_network_of_such_cells_is_that_of_its_text():
+    nodes = "[[('sep_conv_3x3', 0)], [('conv_1x1', 2), ('none', 0), ('conv_3x1_1x3', 1)], []]"
+    text = f"Genotype(normal={nodes}, normal_concat=[2, 4], reduce={nodes}, reduce_concat=[2, 3])"
+    net = DerivedNetwork(text, 3, channels=4, num_cells=3, auxiliary=False)
+    net.build((None, 8, 8, 3))
+    assert [cell.sizes for cell in net.cells] == [(1, 3, 0)] * 3
+    assert net(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 3)
+    assert parse(net.get_config()["genotype"]) == parse(text)

@@ -1,15 +1,19 @@
 """The evaluate command in this process: what it refuses, and what it fills in."""
 
 import json
+import types
 
+import numpy as np
 import pytest
 
 from rdarts_tf import evaluate
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config.base import ConfigError
+from rdarts_tf.engine import evaluation_run
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.tasks.image_classification.options import EvaluateConfig
 from tests import in_process
+from tests import pictures_of_tests as files
 
 PAIRS = "[('sep_conv_3x3', 1), ('skip_connect', 0)]"
 GENOTYPE = f"Genotype(normal={PAIRS}, normal_concat=[2], reduce={PAIRS}, reduce_concat=[2])"
@@ -102,3 +106,41 @@ def test_where_an_evaluation_without_a_run_goes():
     assert evaluate_config.default_run_dir(config).startswith("runs/genotype_")
     with pytest.raises(ConfigError, match="--seeds=1,a"):
         EvaluateConfig(seeds="1,a").seed_list()
+
+
+class Untrained:
+    """An EvaluationRun that trains nothing."""
+
+    batch_sizes, examined, net = [], {}, None
+
+    def __init__(self, config, run_dir, *, problem, seed, **_):
+        self.logbook = types.SimpleNamespace(of=config.seed_identity(seed))
+        self.batch_sizes.append((config.batch_size, problem.num_steps))
+
+    def run(self):
+        row = {"epoch": 0, "train/loss": 1.0, "score/loss": 1.0, "score/accuracy": 0.5}
+        return row | {"train/accuracy": 0.5}
+
+
+def test_a_default_batch_is_never_larger_than_the_data(command, tmp_path, monkeypatch):
+    for i in range(20):
+        files.write(tmp_path / "mine" / "ab"[i % 2] / f"{i}.png", np.full((8, 8), 9 * i, np.uint8))
+    monkeypatch.setattr(evaluation_run, "EvaluationRun", Untrained)
+    data_dir = f"--data_dir={tmp_path}"
+    flags = (
+        f"--run_dir={tmp_path}",
+        f"--genotype={GENOTYPE}",
+        "--dataset=image_folder(mine)",
+        data_dir,
+    )
+    flags += ("--layers=1", "--init_channels=2", "--auxiliary_weight=0")
+    code, stdout, _ = command(*flags)
+    num = Untrained.batch_sizes[-1][0]
+    assert code == 0 and 13 <= num < 20 and Untrained.batch_sizes[-1] == (num, 1)
+    assert f"--batch_size={num}, all training examples, instead of 64" in stdout
+    assert command(*flags, "--seeds=1,2")[0] == 0  # the same evaluation goes on
+    assert command(*flags, "--batch_size=8")[0] == 2
+    code, _, stderr = command(*flags, "--name=other", "--batch_size=64")
+    assert code == 2 and "batch size 64 is larger than the training split" in stderr
+    assert command(*flags, "--name=half", "--split=search")[0] == 0
+    assert Untrained.batch_sizes[-1][0] == num // 2

@@ -7,15 +7,19 @@ import subprocess
 import sys
 import types
 import zipfile
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf.engine import exporting
+from rdarts_tf import export as export_command
+from rdarts_tf.engine import exporting, reading_back
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
+from rdarts_tf.runs import samples
+from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.tasks.image_classification import export
 from rdarts_tf.tasks.image_classification.derived_network import DerivedNetwork
 from rdarts_tf.tasks.image_classification.options import ExportConfig
@@ -37,7 +41,7 @@ def _read_back_by_a_fork(monkeypatch):
         _, _, option, source, *arguments = command  # python -P
         return forked.python(option, FORGET + source, *arguments)
 
-    monkeypatch.setattr(exporting, "subprocess", types.SimpleNamespace(run=run))
+    monkeypatch.setattr(reading_back, "subprocess", types.SimpleNamespace(run=run))
 
 
 def genotype(primitive="max_pool_3x3"):
@@ -146,6 +150,111 @@ def test_int8_is_smaller_and_reads_labels_from_its_end(tmp_path):
         assert "genotype" in json.loads(archive.read("metadata.json"))
 
 
+MANY = "[('avg_pool_3x3', 0), ('sep_conv_3x3', 1), ('dil_conv_3x3', 2), ('skip_connect', 0)]"
+
+
+@pytest.fixture(scope="module")
+def for_chips():
+    """Every kind of operation, in a reduction cell."""
+    keras.utils.set_random_seed(1)
+    text = f"Genotype(normal={MANY}, normal_concat=[2, 3], reduce={MANY}, reduce_concat=[2, 3])"
+    net = DerivedNetwork(text, 3, channels=4, num_cells=1, auxiliary=False)
+    net.build((None, 8, 8, 1))
+    return ServedNetwork(net, image_shape=(8, 8, 1), mean=(0.4,), std=(0.2,), class_names=NAMES)
+
+
+@pytest.mark.parametrize(
+    ("input_type", "output_type", "batch_size"), [("int8", "int8", 1), ("uint8", "float32", 2)]
+)
+def test_a_file_for_chips(for_chips, input_type, output_type, batch_size, tmp_path):
+    x = np.random.default_rng(2).integers(0, 256, size=(65, 8, 8, 1), dtype=np.uint8)
+    x[0, 0, 0], x[0, -1, -1] = 0, 255
+    found = exporting.export_network(
+        for_chips,
+        tmp_path / "net.tflite",
+        "tflite",
+        input_type=input_type,
+        samples=x[:5] if output_type == "int8" else None,
+        calibration=x,
+        output_type=output_type,
+        batch_size=batch_size,
+    )
+    assert output_type != "int8" or found.differences["probabilities"] < 0.1
+    interpreter = tf.lite.Interpreter(str(tmp_path / "net.tflite"))
+    interpreter.allocate_tensors()
+    (given,), answers = interpreter.get_input_details(), interpreter.get_output_details()
+    assert list(given["shape"]) == [batch_size, 8, 8, 1]
+    assert given["dtype"] == np.dtype(input_type)
+    scale, zero = given["quantization"]  # so that raw pixels, or those less 128, are what it takes
+    assert scale == pytest.approx(1 / 255, rel=1e-3) and zero == (
+        -128 if input_type == "int8" else 0
+    )
+    assert {answer["dtype"] for answer in answers} == {np.dtype(output_type).type}
+    names = {op["op_name"] for op in interpreter._get_ops_details()}
+    assert "AVERAGE_POOL_2D" in names
+    assert not {name for name in names if name == "SHAPE" or "BROADCAST" in name}
+    inside = {d["dtype"] for d in interpreter.get_tensor_details()} - {np.int32}
+    assert output_type == "float32" or inside == {np.int8}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"input": "int8"}, "--input=int8 needs --quantize=int8"),
+        ({"output": "int8", "format": "tflite"}, "--output=int8 needs --quantize=int8"),
+        ({"batch_size": 1, "format": "keras"}, "--batch_size=1 is for networks as"),
+    ],
+)
+def test_what_chips_cannot_have_is_told(flags, message):
+    with pytest.raises(UserError, match=message):
+        ExportConfig(**flags).check_values()
+
+
+class Kept:
+    """A task's export and an evaluation's data, which may be gone."""
+
+    gone = False
+
+    def load_dataset(self, path):
+        if self.gone:
+            raise UserError("there is no folder x")
+        return mock.Mock(record=dict)
+
+    def samples(self, data, num):
+        return np.full((num, 8, 8, 1), 7, np.uint8)
+
+    calibration = samples
+
+
+def test_examples_are_those_that_the_run_keeps(tmp_path, monkeypatch, capsys):
+    kept, evaluated, run_dir = Kept(), Kept(), RunDir(tmp_path)
+    monkeypatch.setattr(export_command.dataclasses, "replace", lambda config, **_: config)
+    monkeypatch.setattr(samples, "NUM", 4)
+    run_dir.write_bytes(samples.FILE, samples.content(kept, None))
+    config = ExportConfig()
+
+    def examples(**needed):
+        found = export_command._examples(kept, evaluated, config, run_dir, needed)
+        return {name: len(array) for name, array in found.items()}
+
+    assert examples(samples=4, calibration=6) == {"samples": 4, "calibration": 6}
+    evaluated.gone = True
+    assert examples(samples=4, calibration=0) == {"samples": 4}
+    assert examples(samples=0, calibration=3) == {"calibration": 3}
+    assert not capsys.readouterr().out
+    assert examples(samples=4, calibration=6) == {"samples": 4, "calibration": 4}
+    assert (
+        "calibrated on 4 images that the run keeps: there is no folder x" in capsys.readouterr().out
+    )
+    (tmp_path / samples.FILE).unlink()
+    assert examples(samples=0, calibration=0) == {}
+    with pytest.raises(UserError, match="no folder x; or give --compare=none, which needs no data"):
+        examples(samples=4, calibration=0)
+    (tmp_path / samples.FILE).write_bytes(b"damaged")
+    with pytest.raises(UserError, match="samples.npz is damaged"):
+        examples(samples=4, calibration=0)
+
+
 def test_noise_is_frozen_in_what_is_served(tmp_path):
     net = served("noise")
     first, second = (net(tf.constant(images()))["logits"] for _ in range(2))
@@ -156,8 +265,8 @@ def test_noise_is_frozen_in_what_is_served(tmp_path):
 
 
 def test_a_file_that_answers_otherwise_is_not_left_behind(tmp_path, monkeypatch):
-    def write_another(model, path, *, input_type):
-        exporting.write_savedmodel(served(mean=0.5), path, input_type=input_type)
+    def write_another(model, path, **options):
+        exporting.write_savedmodel(served(mean=0.5), path, **options)
 
     monkeypatch.setitem(exporting.WRITERS, "savedmodel", write_another)
     with pytest.raises(UserError, match="answers otherwise.*of logits.*nothing was written"):
@@ -168,9 +277,7 @@ def test_a_file_that_answers_otherwise_is_not_left_behind(tmp_path, monkeypatch)
 
 
 def test_a_file_that_cannot_be_read_is_not_left_behind(tmp_path, monkeypatch):
-    monkeypatch.setitem(
-        exporting.WRITERS, "tflite", lambda model, path, *, input_type: path.write_text("x")
-    )
+    monkeypatch.setitem(exporting.WRITERS, "tflite", lambda model, path, **_: path.write_text("x"))
     with pytest.raises(UserError, match="cannot be read back"):
         exporting.export_network(
             served(), tmp_path / "net.tflite", "tflite", input_type="uint8", samples=images()

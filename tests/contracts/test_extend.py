@@ -16,8 +16,10 @@ from rdarts_tf.optimizers import cosine
 from rdarts_tf.runs import extension, lengths
 from rdarts_tf.runs.decisions import Decisions
 from rdarts_tf.runs.files import load_npz
+from rdarts_tf.runs.logbook import Logbook
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.tasks import base
+from rdarts_tf.tasks.image_classification import task as images
 from tests import in_process
 from tests.toy_task import task
 
@@ -231,14 +233,16 @@ def test_epochs_run_again_after_a_rollback_have_the_length_of_the_rollback(tmp_p
 
     def decisions(num_epochs):
         config = search_config.of_space("s5")(method="darts_ada", epochs=num_epochs)
-        found = Decisions(config.make_method(), config, run_dir)
-        found.load()
+        book = Logbook(run_dir, "")
+        book.decisions = run_dir.read_decisions()
+        found = Decisions(config.make_method(), config, book)
+        found.history = (run_dir.read_json("config.json") or {}).get("history", [])
         return found, config
 
     _, config = decisions(4)
     run_dir.write_description(config, {})
     longer, config = decisions(8)
-    assert longer.extend(4)
+    assert longer.extend(run_dir.read_json("config.json"), 4)
     run_dir.write_description(config, {}, history=longer.history)
     back = {"decision": "rollback", "epoch": 1, "epochs": 8, "carried_out": True}
     run_dir.write_json("decisions.json", [back])
@@ -246,7 +250,7 @@ def test_epochs_run_again_after_a_rollback_have_the_length_of_the_rollback(tmp_p
     assert [longer.in_force(e).epochs for e in range(6)] == [4, 4, 8, 8, 8, 8]
     assert [longer.in_force(e).weight_decay for e in (1, 2)] == pytest.approx([3e-4, 3e-3])
     longest, _ = decisions(12)
-    longest.extend(3)
+    longest.extend(run_dir.read_json("config.json"), 3)
     assert longest.history == [{"epochs": 4, "until": 2}, {"epochs": 8, "until": 3}]
     assert [longest.in_force(e).epochs for e in range(6)] == [4, 4, 8, 12, 12, 12]
 
@@ -337,6 +341,7 @@ def evaluated(monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr(evaluation_steps.Evaluation, "train_block", train_block)
     monkeypatch.setattr(evaluation_steps.Evaluation, "validate_block", lambda *args: None)
+    monkeypatch.setattr(images.Evaluation, "examined", None)
     monkeypatch.setattr(
         summaries, "SearchSummaries", lambda *a, **k: types.SimpleNamespace(**BOARD)
     )
@@ -350,7 +355,9 @@ def evaluated(monkeypatch, capsys, tmp_path):
     return evaluated
 
 
-BOARD = dict.fromkeys(("hparams", "epoch", "flush", "close"), lambda *args, **kwargs: None)
+BOARD = dict.fromkeys(
+    ("hparams", "epoch", "pictures", "flush", "close"), lambda *args, **kwargs: None
+)
 
 
 def test_an_evaluation_extends_seed_by_seed(evaluated, monkeypatch, capsys, tmp_path):

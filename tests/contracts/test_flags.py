@@ -21,9 +21,11 @@ from tests import stubbed_search
 
 ELSEWHERE = {
     "address": "unit/test_executor.py",
-    "alpha_step": "contracts/test_training.py",
-    "arch_learning_rate": "contracts/test_training.py",
-    "arch_weight_decay": "contracts/test_training.py",
+    "alpha_step": "contracts/test_toy_task.py",
+    "arch_learning_rate": "contracts/test_toy_task.py",
+    "arch_weight_decay": "contracts/test_toy_task.py",
+    "cache_gib": "contracts/test_datasets.py",
+    "class_weights": "unit/test_by_class.py",
     "continue_after_stop": "end_to_end/test_decisions.py",
     "finite_difference_radius": "contracts/test_training.py",
     "cpus_per_run": "unit/test_executor.py",
@@ -31,16 +33,18 @@ ELSEWHERE = {
     "executor": "unit/test_executor.py",
     "gamma_initializer": "contracts/test_training.py",
     "gpus_per_run": "unit/test_executor.py",
-    "grad_clip": "contracts/test_training.py",
+    "grad_clip": "contracts/test_retraining.py",
+    "hessian_products": "contracts/test_toy_task.py",
     "hessian_spectrum": "end_to_end/test_decisions.py",
     "hessian_tolerance": "contracts/test_curvature.py",
     "independent_noise": "contracts/test_training.py",
     "jit_compile": "contracts/test_training.py",
     "mixed_precision": "contracts/test_training.py",
-    "momentum": "contracts/test_training.py",
+    "momentum": "contracts/test_retraining.py",
     "overwrite": "end_to_end/test_export.py",  # of each command: contracts, test_report.py
     "plugin": "contracts/test_plugins.py",  # of every command but the sweep
     "seed": "contracts/test_training.py",
+    "stem": "contracts/test_networks.py",
     "select_channels": "end_to_end/test_selection.py",
     "select_epochs": "end_to_end/test_selection.py",
     "select_layers": "end_to_end/test_selection.py",
@@ -152,8 +156,8 @@ def _search(folder):
         patch.setattr(
             RunDir,
             "save_checkpoint",
-            lambda self, arrays, *, epoch, step: (
-                saved.append(epoch) or save_checkpoint(self, arrays, epoch=epoch, step=step)
+            lambda self, arrays, *, epoch, **at: (
+                saved.append(epoch) or save_checkpoint(self, arrays, epoch=epoch, **at)
             ),
         )
         settings, run_dir = settings_of(folder), RunDir(folder / "run")

@@ -12,6 +12,8 @@ import tensorflow as tf
 from rdarts_tf import registry
 from rdarts_tf.layers.cell import Cell
 from rdarts_tf.spaces.base import uniform
+from rdarts_tf.tasks.image_classification import data, task
+from rdarts_tf.tasks.image_classification.options import SearchConfig
 from rdarts_tf.tasks.image_classification.supernet import Supernet, reduction_cells
 
 SPACES = {name: registry.load("spaces", name)[0].SPACE for name in registry.names("spaces")}
@@ -152,10 +154,17 @@ def test_edge_weights_default_to_the_softmax_of_alpha():
     np.testing.assert_allclose(net(drawn()), expected, atol=1e-5)  # float32
 
 
-def test_a_network_of_none_sees_nothing():
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_network_of_none_sees_nothing(sampled):
     net = supernet(uniform("zeros", ("none", "none")))
     net.dense_bias.assign([1.0, 2.0, 3.0])
-    np.testing.assert_array_equal(net(drawn(), training=True), [[1.0, 2.0, 3.0]] * 2)
+    path = {t: tf.eye(1, 2, [cell.alpha_shape[0]])[:, 0] for t, cell in net.space.cells.items()}
+
+    def logits():
+        return net(drawn(), edge_weights=path, sampled=sampled, training=True)
+
+    for found in (logits(), tf.function(logits, autograph=False)()):
+        np.testing.assert_array_equal(found, [[1.0, 2.0, 3.0]] * 2)
 
 
 def test_only_training_moves_the_statistics():
@@ -270,3 +279,24 @@ def test_every_class_is_saved_under_a_name_of_its_own():
     files = pathlib.Path(registry.__file__).parent.rglob("*.py")
     names = [name for file in files for name in re.findall(written, file.read_text())]
     assert len(names) > 20 and len(set(names)) == len(names)
+
+
+def test_the_stem_of_large_images():
+    """The first cell reads states of a quarter and an eighth of the image, and reduces the former."""
+    net = supernet("s5", image=(96, 104, 3), cells=1, stem="imagenet")
+    assert net.cells[0].previous_reduction
+    s0, s1 = net.stem(np.zeros((2, 96, 104, 3), np.float32))
+    assert (s0.shape, s1.shape) == ((2, 24, 26, 2), (2, 12, 13, 2))
+    assert net(np.zeros((2, 96, 104, 3), np.float32)).shape == (2, 3)
+    assert Supernet.from_config(net.get_config()).stem_name == "imagenet"
+
+
+@pytest.mark.parametrize(
+    ("side", "asked", "stem"),
+    [(96, "auto", "imagenet"), (95, "auto", "cifar"), (32, "imagenet", "imagenet")],
+)
+def test_which_stem_a_search_takes(side, asked, stem):
+    split = data.Split(np.zeros((4, side, side, 1), np.uint8), np.arange(4, dtype=np.int32) % 2)
+    images = data.Dataset("toy", split, split, ("a", "b"), (0.5,), (0.5,))
+    config = SearchConfig(space="s5", batch_size=2, init_channels=2, layers=1, stem=asked)
+    assert task.Search(config, images).network().stem_name == stem

@@ -119,6 +119,10 @@ def np_dil_conv(op, x, bn):
     return bn["bn"](y @ op.pw.numpy())
 
 
+def np_plain_conv(op, x, bn):
+    return bn["bn"](np_conv(relu(x), op.kernel.numpy(), stride=(op.stride, op.stride)))
+
+
 def np_conv_7x1(op, x, bn):
     y = np_conv(relu(x), op.conv_1.numpy(), stride=(1, op.stride))
     return bn["bn"](np_conv(y, op.conv_2.numpy(), stride=(op.stride, 1)))
@@ -137,7 +141,8 @@ REFERENCES = {
     primitives.Pool: np_pooling,
     primitives.SepConv: np_sep_conv,
     primitives.DilConv: np_dil_conv,
-    primitives.Conv7x1: np_conv_7x1,
+    primitives.Conv: np_plain_conv,
+    primitives.ConvPair: np_conv_7x1,
 }
 
 

@@ -253,6 +253,7 @@ def train(tasks, _=None, *, leave_out=()):
         folder.mkdir(parents=True, exist_ok=True)
         error = 0.01 * resolved.genotype.count("max_pool")
         result = {
+            **{name: getattr(resolved, name) for name in ("split", "dataset", "epochs")},
             "num_parameters": 10 + resolved.genotype.count("sep_conv"),
             "seeds": [{"seed": s, "error": error + 0.001 * s} for s in resolved.seed_list()],
         }

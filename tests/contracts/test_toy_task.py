@@ -6,6 +6,7 @@ With w* = p, a virtual step of size 1 ends at p whatever w was, so the exact gra
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -60,21 +61,97 @@ def test_the_optimum_is_found_and_its_curvature(run, alpha_step):
         assert row["curvature/lambda_max"] == pytest.approx(max(2 * second, 0), rel=1e-6, abs=1e-9)
 
 
+SCALES = np.array([1.0, 2.0, 0.5])  # of the validation batches of an epoch
+RATE, DECAY, ALPHA_RATE, ALPHA_DECAY = 0.5, 0.25, 0.02, 0.125
+CHANGED = [f"--weight_decay={DECAY}", f"--learning_rate={RATE}", "--epochs=2"]
+CHANGED += [f"--arch_learning_rate={ALPHA_RATE}", f"--arch_weight_decay={ALPHA_DECAY}"]
+
+
+def by_hand(alpha, alpha_step):
+    """[(alpha, lambda_max)] after each of two epochs of three steps, in numpy."""
+    w, m, v, found = 0.0, np.zeros(2), np.zeros(2), []
+    for t in range(1, 7):
+        p, c = on_of(alpha[None]), SCALES[(t - 1) % 3]
+        at = w if alpha_step == "first_order" else w - RATE * (w - p + DECAY * w)
+        g = (c - 1) * (at - p) + c * (p - B)
+        if alpha_step != "first_order":
+            g += RATE * ((1 - c) * (at - p) + c * (at - A))
+        g = g * p * (1 - p) * np.array([1, -1]) + ALPHA_DECAY * alpha
+        m, v = 0.5 * m + 0.5 * g, 0.999 * v + 0.001 * g**2
+        rate = ALPHA_RATE * np.sqrt(1 - 0.999**t) / (1 - 0.5**t)
+        alpha = alpha - rate * m / (np.sqrt(v) + 1e-8)
+        p = on_of(alpha[None])
+        w -= RATE * (w - p + DECAY * w)
+        slope, first = p * (1 - p), (c - 1) * (w - p) + c * (p - B)
+        found.append((alpha, max(2 * slope * (slope + first * (1 - 2 * p)), 0)))
+    return found[2::3]
+
+
+@pytest.mark.parametrize("alpha_step", OPTIMUM)
+def test_steps_and_curvature_are_those_of_the_formulas(run, monkeypatch, alpha_step):
+    """Batches that differ, weight decay in the real and the virtual step, Adam on alpha."""
+
+    def update(w, slots, g, rates):
+        rate, decay = (tf.cast(rates[k], w[0].dtype) for k in ("learning_rate", "weight_decay"))
+        return [w[0] - rate * (g[0] + decay * w[0])], {}
+
+    def search_epoch(self, config, epoch, *, first_step=0):
+        valid = tf.data.Dataset.from_tensor_slices(np.tile(SCALES[:, None], 3)).skip(first_step)
+        return valid.map(lambda scale: ((tf.zeros([3], tf.float64),), (scale,)))
+
+    monkeypatch.setattr(task.Search, "recipe", lambda self: base.Recipe(update, (), 1e9))
+    monkeypatch.setattr(task.Search, "search_epoch", search_epoch)
+    monkeypatch.setattr(task.Search, "num_steps", 3)
+    keras.utils.set_random_seed(1)
+    start = task.Network().alphas["toy"].numpy()[0]
+    code, folder, err = run(alpha_step, *CHANGED, f"--alpha_step={alpha_step}")
+    assert code == 0, err
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    alphas = load_npz(folder / "alphas.npz")["toy"][:, 0]
+    for (alpha, lambda_max), row, actual in zip(
+        by_hand(start, alpha_step), rows, alphas, strict=True
+    ):
+        np.testing.assert_allclose(actual, alpha, rtol=1e-9)
+        assert row["curvature/lambda_max"] == pytest.approx(lambda_max, rel=1e-5, abs=1e-7)
+        assert row["curvature/converged"] is True
+    kept = load_npz(folder / "checkpoints/epoch_0002_step_000000.npz")["curvature/vector"]
+    np.testing.assert_array_equal(kept, load_npz(folder / "hessian/epoch_0001.npz")["vector"])
+
+
+def test_curvature_is_measured_on_the_last_validation_batches_of_the_epoch():
+    class Search(base.Problem):
+        num_steps = 10
+
+        def search_epoch(self, config, epoch, *, first_step=0):
+            return [("training", (epoch, step)) for step in range(first_step, 10)]
+
+    assert Search(None, None).curvature_epoch(None, 3, 2) == [(3, 8), (3, 9)]
+
+
+def test_products_are_limited_and_the_user_is_told(run):
+    """--hessian_products=1: one cannot know that it suffices."""
+    flags = ("--epochs=1", "--eigensolver=lanczos", "--hessian_products=1")
+    code, folder, err = run("limited", *flags)
+    assert code == 0, err
+    row = json.loads((folder / "metrics.jsonl").read_text())
+    assert (row["curvature/products"], row["curvature/converged"]) == (1, False)
+
+
 def test_killed_and_run_again_it_ends_with_the_same_bits(run, monkeypatch):
-    _, whole, _ = run("whole")
+    _, whole, _ = run("whole", "--epochs=3")
     train_epoch = epochs.EpochRun._train_blocks
 
     def interrupted(self, block):
-        if self.epoch == 4:
+        if self.epoch == 1:
             raise epochs.Interrupted("killed", 137)
         return train_epoch(self, block)
 
     with monkeypatch.context() as patch:
         patch.setattr(epochs.EpochRun, "_train_blocks", interrupted)
-        assert run("killed")[0] == 137
-    code, killed, err = run("killed")
+        assert run("killed", "--epochs=3")[0] == 137
+    code, killed, err = run("killed", "--epochs=3")
     assert code == 0, err
-    for name in ("alphas.npz", "checkpoints/epoch_0010_step_000000.npz"):
+    for name in ("alphas.npz", "checkpoints/epoch_0003_step_000000.npz"):
         a, b = (load_npz(folder / name) for folder in (whole, killed))
         assert a.keys() == b.keys() and all((a[k] == b[k]).all() for k in a)
 
@@ -82,7 +159,7 @@ def test_killed_and_run_again_it_ends_with_the_same_bits(run, monkeypatch):
 def test_a_flag_of_images_is_refused(run):
     code, _, err = run("flag", "--init_channels=4")
     assert code == 2
-    assert "--init_channels is a flag of the task image_classification" in err
+    assert "--init_channels is a flag of the task disparity and of image_classification" in err
 
 
 def test_what_flows_from_step_to_step_is_kept_and_starts_anew_with_each_epoch(run, monkeypatch):

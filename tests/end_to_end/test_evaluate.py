@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from rdarts_tf.runs.files import load_npz
 from tests import forked
 
 PAIRS = "[('sep_conv_3x3', 1), ('skip_connect', 0)]"
@@ -32,9 +33,7 @@ def searched(path, genotype=GENOTYPE):
 
 
 def arrays_of(folder):
-    newest = sorted((folder / "checkpoints").glob("*.npz"))[-1]
-    with np.load(newest) as file:
-        return {name: file[name] for name in file.files}
+    return load_npz(sorted((folder / "checkpoints").glob("*.npz"))[-1])
 
 
 def assert_same(first, second):

@@ -174,4 +174,4 @@ def test_other_classes_than_the_network_was_trained_on_are_refused(evaluated, tm
     path.write_text(text.replace('"9"', '"9",\n  "10"'))
     result = run("export", f"--run_dir={run_dir}")
     assert result.returncode == 2
-    assert "10 classes now, the run had 11" in result.stderr
+    assert "not that of a network with 11 classes" in result.stderr

@@ -24,10 +24,10 @@ def test_two_searches(tmp_path):
         assert f"{run_dir.path}: done" in result.stdout
     # A run that fails is named, and the others end.
     (runs[0].path / "genotype.json").unlink()
-    (runs[0].path / "metrics.jsonl").write_text("{damaged")
+    runs[0].write_json("dataset.json", runs[0].read_json("dataset.json") | {"digest": "other"})
     result = sweep(tmp_path, "--seeds=1,2", "--", *TINY, *CHEAP)
     assert result.returncode == 1
     log = runs[0].path / "log.txt"
     assert f"error: {runs[0].path} failed with exit code 2, see {log}" in result.stderr
-    assert "metrics.jsonl is damaged" in log.read_text()
+    assert "digest of the content" in log.read_text()
     assert "is finished" in (runs[1].path / "log.txt").read_text()

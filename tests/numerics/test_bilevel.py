@@ -116,6 +116,55 @@ def test_without_a_step_both_are_first_order(method):
     np.testing.assert_allclose(gradient(method, **options), by_hand(W)[0], rtol=1e-13)
 
 
+@pytest.mark.parametrize("scale", [0.0, 1e-200, 1e200])
+def test_finite_difference_is_right_where_no_square_of_v_is_a_number_or_v_is_0(scale):
+    d, v = by_hand(virtual_weights(ALPHA))
+    actual = bilevel.finite_difference(
+        train_loss,
+        lambda w, alpha: scale * valid_loss(w, alpha),
+        split(W),
+        [tf.constant(ALPHA)],
+        weight_step=weight_step,
+        xi=XI,
+    )[0]
+    np.testing.assert_allclose(actual, scale * (d - XI * B @ v), rtol=1e-11)
+
+
+def test_finite_difference_takes_a_rate_that_follows_from_g_and_another_direction():
+    d, v = by_hand(virtual_weights(ALPHA))
+    other, g = np.array([1.0, -2.0, 0.5]), A @ W + B.T @ ALPHA + b
+    actual = gradient(
+        bilevel.finite_difference,
+        weight_step=weight_step,
+        xi=lambda g: XI * tf.reduce_sum(column(g)),
+        direction=lambda v: [x * y for x, y in zip(v, split(other), strict=True)],
+    )
+    np.testing.assert_allclose(actual, d - XI * g.sum() * B @ (other * v), rtol=1e-11)
+
+
+@pytest.mark.parametrize("method", [bilevel.exact, bilevel.finite_difference])
+@pytest.mark.parametrize("traced", [True, False])
+def test_weights_and_alphas_need_no_path_to_the_loss(method, traced):
+    """Of the first w and the last alpha to neither loss, of the second w to L_train, of the third to L_valid."""
+    w = [tf.constant([x], tf.float64) for x in (1.0, 2.0, 3.0)]
+    alpha = [tf.constant(ALPHA), tf.constant(ALPHA)]
+
+    def train(w, alpha):
+        return tf.reduce_sum(w[1] * alpha[0][0] ** 2)
+
+    def valid(w, alpha):
+        return tf.reduce_sum(w[2] ** 2 * alpha[0][1])
+
+    def found():
+        options = {"xi": XI} if method is bilevel.finite_difference else {}
+        step = lambda w, g: [w_ - XI * g_ for w_, g_ in zip(w, g, strict=True)]  # noqa: E731
+        return method(train, valid, w, alpha, weight_step=step, **options)
+
+    actual, unused = (tf.function(found, autograph=False) if traced else found)()
+    np.testing.assert_allclose(actual, [0, 9], atol=1e-13)  # v is of w[2] alone
+    np.testing.assert_array_equal(unused, [0, 0])
+
+
 @pytest.mark.parametrize("radius", [1e-2, 2.0])
 def test_finite_difference_of_a_cubic_loss_has_the_error_of_its_third_derivative(radius):
     """L = sum_ik a_k T_ki w_i^3: the central difference of 3 T w^2 v adds epsilon^2 T v^3."""

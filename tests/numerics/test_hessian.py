@@ -23,13 +23,18 @@ def operator(H):
     return functools.partial(tf.linalg.matvec, H)
 
 
-@tf.function
-def solve(H, v0):
-    matvec = operator(H)
-    return (
-        hessian.power_iteration(matvec, v0, max_iterations=3000, tolerance=1e-6),
-        hessian.lanczos(matvec, v0, num_products=H.shape[0]),
-    )
+@functools.partial(tf.function, autograph=False)
+def power(H, v0, tolerance=1e-4, num_products=6000):
+    return hessian.power_iteration(operator(H), v0, num_products=num_products, tolerance=tolerance)
+
+
+@functools.partial(tf.function, autograph=False)
+def lanczos(H, v0, tolerance=0.0, num_products=200):
+    return hessian.lanczos(operator(H), v0, num_products=num_products, tolerance=tolerance)
+
+
+SOLVERS = {"power": power, "lanczos": lanczos}
+each_solver = pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
 
 
 def random_symmetric(seed):
@@ -57,18 +62,18 @@ def random_symmetric(seed):
 def test_solvers_find_the_largest_eigenvalue_of_recorded_hessians(name):
     H = RECORDED[name]
     expected = np.linalg.eigvalsh(H)[-1]
-    found = hessian.lanczos(operator(H), start(len(H)), num_products=15)
+    found = lanczos(tf.constant(H), start(len(H)), num_products=15)
     assert abs(found.value - expected) <= 1e-6 * expected
-    found = hessian.power_iteration(operator(H), start(len(H)), max_iterations=300)
+    found = power(tf.constant(H), start(len(H)))
     assert abs(found.value - expected) <= found.residual + 1e-12
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(60))
 def test_solvers_find_the_largest_algebraic_eigenvalue(seed):
     H = random_symmetric(seed)
     values = np.linalg.eigvalsh(H)
     v0 = start(len(H), seed + 1000)
-    for found in solve(tf.constant(H), v0):
+    for found in (power(tf.constant(H), v0, tolerance=1e-6), lanczos(tf.constant(H), v0)):
         v, value = found.vector.numpy(), found.value.numpy()
         np.testing.assert_allclose(np.linalg.norm(v), 1, rtol=1e-10)
         residual = np.linalg.norm(H @ v - value * v)
@@ -113,7 +118,7 @@ def test_lanczos_stops_early_at_the_asked_accuracy():
             start_vector = np.linalg.eigh(RECORDED[before])[1][:, -1]
             start_vector += 0.1 * start(len(start_vector)).numpy() / np.sqrt(len(start_vector))
             H = RECORDED[name]
-            found = hessian.lanczos(operator(H), tf.constant(start_vector), tolerance=1e-3)
+            found = lanczos(tf.constant(H), tf.constant(start_vector), tolerance=1e-3)
             expected = np.linalg.eigvalsh(H)[-1]
             assert abs(found.value - expected) <= 1e-3 * expected
             assert abs(found.value - expected) <= found.residual
@@ -121,11 +126,59 @@ def test_lanczos_stops_early_at_the_asked_accuracy():
     assert np.mean(products) < 9 < 15
 
 
-@pytest.mark.parametrize("solver", [hessian.lanczos, hessian.power_iteration])
+@each_solver
 def test_a_hessian_that_is_not_finite_gives_no_number(solver):
     H = np.eye(6)
     H[2, 3] = np.nan
-    assert np.isnan(solver(operator(H), start(6)).value)
+    found = solver(tf.constant(H), start(6))
+    assert np.isnan(found.value) and not found.converged
+
+
+@each_solver
+@pytest.mark.parametrize("exponent", [-80, -67, 34, 100])  # 1e-24, 1e-20, 1e10, 1e30
+def test_a_power_of_two_scales_the_answer_and_changes_no_other_bit(solver, exponent):
+    """In float32, whose squares would under- and overflow."""
+    H, v0 = random_symmetric(7).astype(np.float32), tf.cast(start(6), tf.float32)
+    scale = np.float32(2.0**exponent)
+    plain, scaled = solver(tf.constant(H), v0, 1e-4), solver(tf.constant(scale * H), v0, 1e-4)
+    assert plain.value > 0 and plain.converged
+    expected = plain._replace(value=scale * plain.value, residual=scale * plain.residual)
+    for a, b in zip(expected, scaled, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@each_solver
+@pytest.mark.parametrize("value", [-1.0, -1e-20, 0.0, 3.0])
+def test_all_eigenvalues_may_be_the_same(solver, value):
+    """With s = -lambda nothing is left to iterate on; rounding leaves noise."""
+    for seed in range(5):
+        v0 = tf.cast(start(6, seed), tf.float32)
+        found = solver(tf.constant(value * np.eye(6), tf.float32), v0, 1e-3)
+        assert float(found.value) == pytest.approx(value, rel=1e-6) and found.converged
+        assert np.linalg.norm(found.vector) == pytest.approx(1, rel=1e-6)
+
+
+@each_solver
+def test_a_dense_spectrum_takes_more_products_or_is_told_not_to_have_converged(solver):
+    """The edge of a semicircle: eigenvalues 1, 0.99, 0.96, ... of 100."""
+    values = 1 - 4 * (np.arange(100) / 100) ** 1.5
+    q, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(100, 100)))
+    H = tf.constant(q @ np.diag(values) @ q.T)
+    short, long = (solver(H, start(100), 1e-4, num) for num in (15, 6000))
+    assert not short.converged and short.iterations == 15
+    assert long.converged and long.iterations > 15
+    assert abs(long.value - 1) < 1e-3 < abs(short.value - 1)
+
+
+def test_no_eigenvalue_below_a_known_one_of_zero_is_reported():
+    null = tf.constant([1.0, 0.0])
+    pair = hessian.EigenPair(*map(tf.constant, (-0.5, [0.0, 1.0], 0.1, 7, False)))
+    known = hessian.at_least_zero(pair, null)
+    assert (known.value, known.residual, known.iterations, known.converged) == (0, 0, 7, False)
+    np.testing.assert_array_equal(known.vector, null)
+    positive = pair._replace(value=tf.constant(0.5))
+    for a, b in zip(hessian.at_least_zero(positive, null), positive, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_kernel_without_a_second_derivative_is_named():

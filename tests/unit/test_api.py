@@ -39,7 +39,14 @@ def from_arrays(x=X, y=Y, **options):
 
 
 def write_result(run, name="digits", **fields):
-    result = {"split": "test", "error_mean": 0.25, "error_std": 0.05, "num_parameters": 7}
+    result = {
+        "split": "test",
+        "dataset": "digits",
+        "epochs": 3,
+        "error_mean": 0.25,
+        "error_std": 0.05,
+        "num_parameters": 7,
+    }
     result |= {"seeds": [{"seed": 1, "error": 0.2}, {"seed": 2, "error": 0.3}]}
     recorded_runs.write_json(run / "evaluate" / name / "result.json", result | fields)
 

@@ -88,7 +88,7 @@ def test_a_search_records_it_and_tells_a_change(monkeypatch, capsys, tmp_path):
         assert in_process.run(monkeypatch, capsys, search, *flags)[0] == 137
     run_dir = RunDir(tmp_path / "run")
     (first,) = run_dir.read_json("environment.json")
-    assert first == {"epoch": 0} | environment.present()
+    assert first == {"epoch": 0} | environment.present() | {"replicas": 1, "jit": False}
     monkeypatch.setattr(environment, "_cores", lambda: first["cores"] + 1)
     code, out, _ = in_process.run(monkeypatch, capsys, search, *flags)
     assert code == 0 and f"cores {first['cores']} -> {first['cores'] + 1}: the last digits" in out

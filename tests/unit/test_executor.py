@@ -147,12 +147,12 @@ def test_progress_is_that_of_the_file_written_last(tmp_path):
     inner.mkdir(parents=True)
     for folder, epochs in ((tmp_path, 5), (inner.parent, 7)):
         (folder / "config.json").write_text(json.dumps({"space": "s1", "epochs": epochs}))
-    rows = [{"validation/accuracy": 0.25}, {"validation/accuracy": 0.5}]
+    rows = [{"epoch": epoch, "validation/accuracy": x} for epoch, x in enumerate((0.25, 0.5))]
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     os.utime(metrics, (1, 1))
     assert task_table._progress(tmp_path) == "epoch 2 of 5, accuracy 0.5000"
-    (inner / "metrics.jsonl").write_text('{"score/accuracy": 0.75}\n')
+    (inner / "metrics.jsonl").write_text('{"epoch": 0, "score/accuracy": 0.75}\n')
     told = task_table._progress(tmp_path)
     assert told == "epoch 1 of 7, accuracy 0.7500 (evaluate/select/seed_1)"
     (inner.parent / "config.json").rename(tmp_path / "later.json")
@@ -177,7 +177,8 @@ def test_progress_is_told_by_the_metric_of_the_runs_task(tmp_path, monkeypatch, 
     (tmp_path / "config.json").write_text(json.dumps(config))
     evaluation = {"genotype": "Genotype(count=[('on', 0)], count_concat=[1])", "epochs": 7}
     (inner.parent / "config.json").write_text(json.dumps(evaluation))
-    (inner / "metrics.jsonl").write_text('{"score/counting_error": 1.53, "score/accuracy": 1}\n')
+    row = {"epoch": 0, "score/counting_error": 1.53, "score/accuracy": 1}
+    (inner / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     assert task_table._progress(tmp_path) == told
 
 
@@ -192,7 +193,7 @@ def test_a_terminal_shows_what_is_running_as_far_as_it_fits(tmp_path, monkeypatc
     for one in tasks[1:]:
         one.folder.mkdir()
         (one.folder / "config.json").write_text('{"epochs": 3}')
-        (one.folder / "metrics.jsonl").write_text("{}\n")
+        (one.folder / "metrics.jsonl").write_text('{"epoch": 0}\n')
     table.show({"task1": 0})
     lines = [f"task{i}: epoch 1 of 3" for i in (2, 3, 4)]
     assert capsys.readouterr().out.split("\n") == [

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rdarts_tf import registry
+from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes.genotype import Genotype, GenotypeError, check_primitives, parse
 from rdarts_tf.genotypes.rule import derive
 from rdarts_tf.layers.primitives import PRIMITIVES
@@ -53,6 +54,18 @@ def test_none_is_never_kept_nor_counted_for_the_strength_of_an_edge():
         [0.6, 0.25, 0.15],
     ]
     assert _derive(space, weights) == ((SKIP, 1), (SEP, 0), (SEP, 1), (SKIP, 2))
+
+
+def test_an_edge_of_none_only_is_not_kept_and_a_node_needs_as_many_others():
+    rows = [("none", "none"), (SKIP, SEP), (SEP, SKIP)]
+    three = CellSpace(tuple(rows), num_nodes=1, num_inputs=3)
+    space = Space("gap", {"normal": three})
+    space.check_derivable()
+    found = derive(space, {"normal": [[0.5, 0.5], [0.4, 0.6], [0.7, 0.3]]})
+    assert found.cells["normal"] == ((SEP, 2), (SEP, 1))
+    lacking = Space("gap", {"normal": CellSpace((*rows[:1], *rows[:2]), 1, num_inputs=3)})
+    with pytest.raises(UserError, match="node 0 of cell 'normal' keeps 2 edges, but 1 offer more"):
+        lacking.check_derivable()
 
 
 def test_noise_is_kept():
@@ -117,6 +130,9 @@ def test_json_round_trip():
     text = SMALL.to_json()
     assert json.loads(text)["concat"] == {"normal": [2], "reduce": [2]}
     assert parse(text) == SMALL
+    space = uniform("small", (SKIP, SEP), num_nodes=1)  # laid out as its types say
+    found = derive(space, {t: np.full((2, 2), 0.5) for t in space.cell_types})
+    assert "layouts" not in json.loads(found.to_json())
 
 
 def test_recurrent_form():
@@ -140,6 +156,7 @@ def test_recurrent_form():
         "Genotype([('a', 0), ('a', 1)], range(2, 3))",
         "Genotype(normal=[('a', 0), ('a', 1)], normal_concat=range(2, 3)",
         "Genotype(**{})",
+        "Genotype(1, normal=[('a', 0), ('a', 1)], normal_concat=[2])",
         "Cell(normal=[('a', 0), ('a', 1)], normal_concat=[2])",
         "normal",
         "",
@@ -148,6 +165,7 @@ def test_recurrent_form():
         '{"cells": [], "concat": {}}',
         '{"cells": {"normal": [["a", 0], ["a", 1]]}, "concat": {}}',
         '{"cells": {"normal": [["a", 0], ["a"]]}, "concat": {"normal": [2]}}',
+        '{"cells": {"x": [["a", 0], ["a", 1]]}, "concat": {"x": [2]}, "layouts": {"x": [2, [3]]}}',
         # States are integers,
         "Genotype(normal=[('a', 0.5), ('a', 1)], normal_concat=[2])",
         "Genotype(normal=[('a', 0.0), ('a', 1)], normal_concat=[2])",
@@ -180,9 +198,10 @@ def test_other_text_is_refused_and_not_evaluated(text, tmp_path, monkeypatch):
         ("[('a', 0), ('a', 1), ('a', 3), ('a', 0)]", "[2, 3]", "no such state yet"),
         ("[('a', 0)]", "[2]", "needs 2 pairs a node"),
         ("[]", "[2]", "needs 2 pairs a node"),
+        ("[('a', 0), ('a', 1), ('a', 0)]", "[2]", "needs 2 pairs a node"),
         ("[('a', 0), ('a', 1)]", "[3]", "names a missing state"),
         ("[('a', 0), ('a', 1)]", "[]", "names a missing state"),
-        ("[(1, 0), ('a', 1)]", "[2]", "has no such state"),
+        ("[(1, 0), ('a', 1)]", "[2]", "is no pair of a primitive and a state"),
     ],
 )
 def test_states_out_of_range_are_refused(pairs, concat, message):

@@ -1,6 +1,9 @@
 """Whose cells a command is about, by its early flags."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -131,3 +134,14 @@ def test_any_cells_can_be_drawn(monkeypatch, capsys, tmp_path, cells):
     )
     assert code == 0, err
     assert [path.name for path in tmp_path.iterdir()] == ["count_cell.dot"]
+
+
+def test_names_beyond_ascii_under_a_c_locale(tmp_path):
+    (tmp_path / "läufe.txt").write_text("--dataset='image_folder(kätzchen)' --space=s5\n", "utf-8")
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "rdarts_tf.sweep", "--list=läufe.txt", "--dry_run"]
+    found = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "image_folder(kätzchen)" in found.stdout

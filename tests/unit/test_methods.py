@@ -9,6 +9,9 @@ from rdarts_tf.config import base as config_base
 from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import base, darts_ada, darts_es
+from rdarts_tf.runs.decisions import Decisions
+from rdarts_tf.runs.logbook import Logbook
+from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.tasks.image_classification import task
 from rdarts_tf.tasks.image_classification.options import SearchConfig
 
@@ -163,6 +166,25 @@ def test_a_checkpoint_is_kept_as_long_as_a_rollback_may_need_it():
     assert darts_es.Method().oldest_epoch_needed(30) == 30  # its result is in alphas.npz
 
 
+@pytest.mark.parametrize(
+    ("spec", "epochs"),
+    [("darts_ada", [10, 12, 14]), ("darts_ada(start_epoch=13)", [14]), ("darts", [])],
+)
+def test_a_rollback_may_name_every_evaluation_from_the_start_epoch_on(spec, epochs):
+    method = SearchConfig(method=spec).make_method()
+    assert [epoch for epoch in range(16) if method.may_return_to(epoch)] == epochs
+
+
+def test_stronger_regularisation_is_in_force_from_the_epoch_after_a_rollback(tmp_path):
+    settings = SearchConfig(method="darts_ada")
+    book = Logbook(RunDir(tmp_path), "")
+    for epoch in (10, 14):
+        book.decide({"decision": "rollback", "epoch": epoch, "epochs": 50})
+    made = Decisions(settings.make_method(), settings, book)
+    decays = [made.in_force(epoch).weight_decay for epoch in (10, 11, 14, 15, 49)]
+    assert decays == pytest.approx([3e-4, 3e-3, 3e-3, 3e-2, 3e-2])
+
+
 @pytest.mark.parametrize("spec", ["darts_ada", "darts_ada(paper)", "darts_ada(start_epoch=5)"])
 def test_every_rollback_finds_its_checkpoint(spec):
     ada = SearchConfig(method=spec).make_method()
@@ -186,6 +208,10 @@ def test_every_rollback_finds_its_checkpoint(spec):
         ("darts_ada(regularizer=drop_path, maximum=1)", "maximum=1 must be .*less than 1"),
         ("darts_ada(regularizer=drop_path, increase=0)", "increase=0 must be .* greater than 0"),
         ("darts_ada(maximum=1e-3)", "cannot increase --weight_decay=0.0003 with increase=10"),
+        (
+            "darts_ada(regularizer=drop_path, increase=0.5, maximum=0.9999995)",
+            "drop_path_prob=1.0 must be less than 1",
+        ),
     ],
 )
 def test_a_method_that_cannot_be_is_refused_before_any_work(spec, sentence):
@@ -253,6 +279,7 @@ def test_a_piece_is_a_search_without_flags_of_selection():
         ({"method": "rdarts_l2(values=[1e-3, 1e-3])"}, "must list different numbers"),
         ({"method": "rdarts_l2(values=3e-4)"}, "values=0.0003 must list"),
         ({"method": "rdarts_dp(values=[0.2, 1.0])"}, "from 0 to below 1"),
+        ({"method": "rdarts_dp(values=[0.99999999])"}, "less than 1, also in float32"),
         ({"method": "rdarts_l2(method=ddarts)"}, "unknown method 'ddarts'"),
         ({"method": "rdarts_l2(method=darts(3))"}, "does not take that"),
         ({"method": "rdarts_l2(values=[3e-4, 0.03], method=darts_ada)"}, "cannot increase"),

@@ -102,6 +102,58 @@ def test_clipping_at_the_norm_itself_shows_the_summand_in_the_denominator():
     np.testing.assert_allclose(clipped[0], [0.5e-6], rtol=1e-12)
 
 
+def test_the_clip_coefficient_may_exceed_one():
+    found = optimizers.clip_coefficient(_constants([3.0], [4.0]), 10.0)
+    np.testing.assert_allclose(found, 10 / 5.000001, rtol=1e-14)
+
+
+@pytest.mark.parametrize("constant, slope", [(True, 2 / 5.000001), (False, 2 / 5.000001 * 0.64)])
+def test_derivatives_may_take_the_factor_of_clipping_as_a_constant(constant, slope):
+    """d (2 x / |(x, 4)|) / dx at 3 is 2 / 5 (1 - 9 / 25)."""
+    x, y = _constants(3.0, 4.0)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        clipped = optimizers.clip_by_global_norm([x, y], 2.0, constant=constant)[0][0]
+    np.testing.assert_allclose(tape.gradient(clipped, x), slope, rtol=1e-6)
+
+
+def test_averaged_sgd_is_the_mean_of_the_iterates_from_the_second_on():
+    """A step takes the rate of the step before; the first, without one, its own."""
+    w, ax, rates, decay = (
+        _constants([1.0, -2.0]),
+        _constants([7.0, 7.0]),
+        (0.1, 0.2, 0.4, 0.3),
+        0.25,
+    )
+    gradients, iterates, expected = (
+        ([0.5, 1.0], [-0.2, 0.4], [0.3, 0.0], [1.0, 1.0]),
+        [],
+        w[0].numpy(),
+    )
+    for t, (rate, g) in enumerate(zip(rates, gradients, strict=True), start=1):
+        eta = rates[max(t - 2, 0)]
+        expected = expected - eta * (np.array(g) + decay * expected)
+        iterates.append(expected)
+        w, ax = optimizers.averaged_sgd(
+            w,
+            ax,
+            _constants(g),
+            step=tf.constant(t),
+            eta=tf.constant(eta if t > 1 else 99.0, tf.float64),
+            learning_rate=tf.constant(rate, tf.float64),
+            weight_decay=decay,
+        )
+        np.testing.assert_allclose(w[0], expected, rtol=1e-14)
+        np.testing.assert_allclose(ax[0], np.mean(iterates[min(t - 1, 1) :], axis=0), rtol=1e-14)
+
+
+def test_the_update_of_a_recipe_takes_its_rates_by_name():
+    update = optimizers.momentum_sgd(0.5)
+    rates = {"learning_rate": tf.constant(0.25), "weight_decay": tf.constant(0.5)}
+    w, slots = update(_constants([1.0]), {"momentum": _constants([2.0])}, _constants([3.0]), rates)
+    assert (slots["momentum"][0], w[0]) == (4.5, 1 - 0.25 * 4.5)
+
+
 @pytest.mark.parametrize(
     "epoch, rate", [(0, 2.5e-2), (1, 2.497632e-2), (25, 1.3e-2), (49, 1.023679e-3)]
 )

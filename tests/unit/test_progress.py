@@ -44,7 +44,9 @@ def test_a_bar_on_a_terminal(monkeypatch, capsys):
     assert "accuracy=0.750" in shown
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_the_first_signal_asks_and_the_second_acts(monkeypatch, number, code):
     acted = []
     before = signal.signal(number, lambda *arguments: acted.append(number))
@@ -61,3 +63,14 @@ def test_the_first_signal_asks_and_the_second_acts(monkeypatch, number, code):
         assert acted == [number] * 2  # as before
     finally:
         signal.signal(number, before)
+
+
+def test_a_closed_terminal_that_the_user_ignores_is_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+    try:
+        with Stop.on_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.requested
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

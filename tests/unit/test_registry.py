@@ -112,3 +112,20 @@ def test_a_missing_module_is_named(monkeypatch):
     monkeypatch.setattr(registry, "_TRUSTED", {"no_such_package.mine"})
     with pytest.raises(UserError, match="cannot import space 'no_such_package.mine'"):
         registry.load("spaces", "no_such_package.mine")
+
+
+def test_a_file_beside_the_user(tmp_path, monkeypatch):
+    (tmp_path / "mydata_of_a_test.py").write_text("def load(*, data_dir=None): return 3")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_TRUSTED", set())
+    with pytest.raises(UserError, match="no flag names; if you trust it, give --plugin=mydata_of"):
+        registry.load("datasets", "mydata_of_a_test")
+    registry.trust("mydata_of_a_test(size=3)")
+    module, args, kwargs = registry.load("datasets", "mydata_of_a_test(size=3)")
+    assert module.load() == 3 and kwargs == {"size": 3}
+    assert registry.is_outside("datasets", "mydata_of_a_test(size=3)")
+    assert not registry.is_outside("datasets", "image_folder(mydata_of_a_test)")
+    for name in ("random", "mydata_of_another"):
+        registry.trust(name)
+        with pytest.raises(UserError, match=f"unknown dataset '{name}'; there are: arrays"):
+            registry.load("datasets", name)

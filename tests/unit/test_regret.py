@@ -15,6 +15,7 @@ from rdarts_tf.drawing import plots
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes.genotype import Genotype, GenotypeError, parse
 from rdarts_tf.genotypes.rule import choice_of, derive, of_choice
+from rdarts_tf.runs.logbook import Logbook
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.spaces.s1 import SPACE as S1
 from rdarts_tf.spaces.s5 import SPACE
@@ -272,9 +273,9 @@ def searched(path, *, architectures, accuracies, **changes):
     run_dir.create()
     settings = SearchConfig(space="s5", dataset="digits", **changes)
     run_dir.write_json("config.json", dataclasses.asdict(settings))
+    book = Logbook(run_dir, "")
     for epoch, (names, accuracy) in enumerate(zip(architectures, accuracies, strict=True)):
-        run_dir.append_metrics({"epoch": epoch, "validation/accuracy": accuracy})
-        run_dir.append_alphas(one_hot(*names))
+        book.add({"epoch": epoch, "validation/accuracy": accuracy}, one_hot(*names))
     return path
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from rdarts_tf import registry, report
 from rdarts_tf.config.report import ReportConfig
-from rdarts_tf.reporting import correlations, figures, tables
+from rdarts_tf.reporting import correlations, figures, table2, tables
 from rdarts_tf.reporting.page import Heading, Paragraph, Picture, Table
 from rdarts_tf.runs import record_reading
+from rdarts_tf.spaces import s6
 from rdarts_tf.tasks.base import Metric, Score
 from rdarts_tf.tasks.image_classification.options import METRICS, SCORE
 from tests import in_process
@@ -269,3 +270,27 @@ def test_the_page_of_one_run_lies_in_it_though_a_part_is_not_shown(tmp_path, mon
     write_run(run / "runs/seed_1", method="somebodys.method")
     folder = report.write(ReportConfig(), [given])
     assert folder.resolve() == tmp_path / ("run/report" if given == "run" else "report")
+
+
+def test_the_paper_s_table_of_disparities_stands_beside_searches(tmp_path):
+    """Tested on whole pairs what was searched on halved ones; other data and strengths have no value beside."""
+    for name, dataset, scale in (
+        ("paper", "flying_things3d", 2.0),
+        ("other", "flying_things3d", 0.7),
+        ("own", "motorcycle", 2.0),
+    ):
+        run = write_run(
+            tmp_path / name,
+            space="s6",
+            searched=s6.SPACE,
+            genotype=None,
+            dataset=f"{dataset}(half=True)",
+            augmentation_scale=scale,
+            validated={"validation/epe": 6.5},
+        )
+        write_json(run / "dataset.json", {"name": f"{dataset} at half size"})
+        write_result(run, [2.5], dataset=dataset, score="epe")
+    (table,) = tables_in(table2.errors(read(tmp_path)))
+    found = [[(cell.text, cell.aside) for cell in row[-3:]] for row in table.rows]
+    ours = [("6.500", ""), ("2.500", ""), ("0.12", "")]
+    assert found == [ours, [("6.500", "7.45"), ("2.500", "2.33"), ("0.12", "12.25")], ours]

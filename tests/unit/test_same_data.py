@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import evaluate, export, search
+from rdarts_tf import evaluate, search
 from rdarts_tf.engine import search_steps
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs.same_data import check_same_data
@@ -145,9 +145,8 @@ def test_commands_refuse_a_folder_that_grew(folder, command):
     code, _, err = command(search, *SEARCH, "--epochs=1")
     assert code == 2 and told in err and err.count("\n") == 1
     (folder / "kept").rename(folder / "run/genotype.json")
-    for module, flags in ((evaluate, (*EVALUATE, "--seeds=2")), (export, ())):
-        code, _, err = command(module, *flags)
-        assert code == 2 and told in err, err
+    code, _, err = command(evaluate, *EVALUATE, "--seeds=2")
+    assert code == 2 and told in err, err
     after = state(folder / "run")
     assert {p: t for p, t in after.items() if p.name != "genotype.json"} == before
     # Data of another name are another matter; --overwrite takes the new ones.

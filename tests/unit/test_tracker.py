@@ -52,6 +52,15 @@ def test_local_averages_are_over_the_values_that_are_there():
     assert tracker.local_averages(values, window=3) == [2, 2, 2, None, 6, 3, 3]
 
 
+def test_the_newest_average_is_centred_half_a_window_before_the_last_evaluation():
+    rows = history([1, 2, 4, 8, 16, 32])
+    found = [tracker.newest_average(rows[:n], frequency=1, window=3) for n in range(7)]
+    assert found[:2] == [None, None]
+    assert found[2:] == pytest.approx([3 / 2, 7 / 3, 14 / 3, 28 / 3, 56 / 3])
+    assert tracker.newest_average(rows, frequency=2, window=1) == 16
+    assert tracker.newest_average(rows[:3], frequency=1, window=5) == pytest.approx(7 / 3)
+
+
 def test_evaluations_are_at_the_frequency_and_at_the_end():
     rows = history([10, 11, 12, 13, 14, 15])
     assert tracker.evaluations(rows, 2, last_epoch=5) == [(0, 10), (2, 12), (4, 14), (5, 15)]
@@ -181,6 +190,10 @@ def test_values_that_cannot_be(arguments, sentence):
 def test_an_unknown_preset(preset):
     with pytest.raises(UserError, match="unknown preset .*; there are: authors, paper"):
         tracker.stop_rule(preset)
+
+
+def test_none_is_the_presets_own_value():
+    assert tracker.stop_rule("paper", window=None, delta=3).window == 5
 
 
 RECORDED = TESTS / "data" / "trajectories"

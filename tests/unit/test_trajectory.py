@@ -28,7 +28,7 @@ def rows(values, *, weight_decay=3e-4):
 
 def make_run(path, history, *, method="darts_ada"):
     path.mkdir()
-    (path / "config.json").write_text(json.dumps({"method": method}))
+    (path / "config.json").write_text(json.dumps({"space": "s1", "method": method}))
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
     return path
 
@@ -151,6 +151,7 @@ def test_analyze_draws_the_authors_runs(analyze, tmp_path):
 
 def test_analyze_draws_runs_with_their_own_rule(analyze, tmp_path):
     rolled_back = rows([1.0] * 30) + rows([1.0] * 20, weight_decay=3e-3)
+    rolled_back = [row | {"epoch": epoch} for epoch, row in enumerate(rolled_back)]
     ada = make_run(tmp_path / "ada", rolled_back, method="darts_ada(paper)")
     plain = make_run(tmp_path / "plain", rows([1.1**e for e in range(50)]), method="darts")
     code, _, err = analyze(ada, plain, "--what=trajectory", f"--out={tmp_path / 'out'}")

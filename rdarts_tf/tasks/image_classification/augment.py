@@ -160,9 +160,3 @@ class Augmentation:
     def test(self, images):
         """uint8 [n, h, w, c] -> float32 [n, h, w, c], normalised only."""
         return normalize(images, self.mean, self.std)
-
-
-def resize(image, size):
-    """uint8 [h, w, c] -> uint8 [size, size, c], bilinear with antialiasing; aspect is not kept."""
-    resized = tf.image.resize(image, [size, size], antialias=True)
-    return tf.saturate_cast(tf.round(resized), tf.uint8)

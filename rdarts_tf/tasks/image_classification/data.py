@@ -38,6 +38,7 @@ class Dataset:
         class_names: one string per label.
         mean, std: per channel, of training images in [0, 1].
         crop_padding, flip: what training augments with, see `augment.Augmentation`.
+        notes: what the user should know of it, sentences.
     Raises:
         DatasetError: something does not fit.
     """
@@ -50,6 +51,7 @@ class Dataset:
     std: tuple
     crop_padding: int = 4
     flip: bool = True
+    notes: tuple = ()
 
     def __post_init__(self):
         if self.num_classes < 2:
@@ -176,8 +178,45 @@ def channel_statistics(images):
 
 
 def check_size(size):
-    """Raises DatasetError unless `size` is None (images stay as they are) or a usable side length."""
-    if size is not None and not (isinstance(size, int) and size >= _MIN_SIDE):
+    """Raises DatasetError unless `size` is None, a usable side, or (height, width) of such."""
+    sides = (size, size) if isinstance(size, int) else size
+    usable = isinstance(sides, (tuple, list)) and len(sides) == 2
+    if size is not None and not (
+        usable and all(type(side) is int and side >= _MIN_SIDE for side in sides)
+    ):
         raise DatasetError(
-            f"cannot resize images to size={size!r}; give an integer from {_MIN_SIDE} on"
+            f"cannot resize images to size={size!r}; give an integer from {_MIN_SIDE} on, or "
+            "(height, width)"
         )
+
+
+def check_portion(portion):
+    """Raises DatasetError unless a part of each class can be set aside."""
+    if not isinstance(portion, float) or not 0 < portion < 1:
+        raise DatasetError(
+            f"test_portion={portion!r} must be a number between 0 and 1, such as 0.2"
+        )
+
+
+def set_aside(digests, labels, portion):
+    """Which images are for test: a share of each class, by the digests of their contents.
+
+    Those below `portion` of the range of digests are, so that no image moves when others are added;
+    at least a half and at most one and a half of the share, and never none or all of a class.
+
+    Args:
+        digests: bytes of each image.
+        labels: int [n].
+    Returns:
+        bool [n].
+    """
+    places = np.array([int.from_bytes(digest[:8], "big") / 2**64 for digest in digests])
+    aside = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        rows = rows[np.argsort(places[rows], kind="stable")]
+        share = portion * len(rows)
+        least, most = max(1, math.floor(share / 2)), max(1, math.ceil(1.5 * share))
+        count = np.clip(np.sum(places[rows] < portion), least, most)
+        aside[rows[: min(count, len(rows) - 1)]] = True
+    return aside

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype as genotype_lib
 from rdarts_tf.layers.derived_cell import DerivedCell
 from rdarts_tf.layers.primitives import PRIMITIVES
@@ -65,6 +66,7 @@ class DerivedNetwork(keras.Model):
                     channels,
                     reduction=reduction,
                     previous_reduction=halved,
+                    sizes=self.genotype.layout(cell_type)[1],
                     name=f"cell{index}",
                     **common,
                 )
@@ -191,6 +193,8 @@ def trained(config, image_shape, num_classes, *, arrays):
 
     Args:
         arrays: {name: array} of the checkpoint.
+    Raises:
+        UserError: it is that of another network.
     """
     net = derived(config, image_shape, num_classes, auxiliary=False, dtype="float32")
     for kind, variables in (
@@ -198,5 +202,11 @@ def trained(config, image_shape, num_classes, *, arrays):
         ("state", net.non_trainable_variables),
     ):
         for v in variables:
-            v.assign(arrays[f"{kind}/{v.path.split('/', 1)[1]}"])
+            name = f"{kind}/{v.path.split('/', 1)[1]}"
+            if name not in arrays or arrays[name].shape != v.shape:
+                raise UserError(
+                    f"the checkpoint is not that of a network with {num_classes} classes: {name} is of "
+                    "another shape; restore dataset.json and config.json, or train anew by --overwrite"
+                )
+            v.assign(arrays[name])
     return net

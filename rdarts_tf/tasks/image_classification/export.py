@@ -1,6 +1,7 @@
 """What image classification exports: the retrained network as others use it, and single cells."""
 
 import keras
+import numpy as np
 
 from rdarts_tf.layers.derived_cell import DerivedCell
 from rdarts_tf.tasks.image_classification import serving
@@ -32,8 +33,10 @@ def samples(dataset, num):
 
 
 def calibration(dataset, num):
-    """The first training images."""
-    return dataset.train.images[:num]
+    """The first training images, one pixel of the first black and one white, so that all values have a place."""
+    images = np.array(dataset.train.images[:num])
+    images[0, 0, 0], images[0, -1, -1] = 0, 255
+    return images
 
 
 def cell(genotype, config):
@@ -50,6 +53,7 @@ def cell(genotype, config):
         genotype.concat[config.cell],
         config.channels,
         reduction=config.cell == "reduce",
+        sizes=genotype.layout(config.cell)[1],
         name="cell",
     )
     states = [keras.Input((None, None, config.input_channels), name=name) for name in ("s0", "s1")]

@@ -1,10 +1,14 @@
 """What is configured of image classification, and what it reports. No TensorFlow."""
 
 import dataclasses
+import math
+
+import numpy as np
 
 from rdarts_tf.config import evaluate, export, search
 from rdarts_tf.config.base import ConfigError, option
 from rdarts_tf.tasks.base import Metric, Score
+from rdarts_tf.tasks.image_classification import storing
 
 CELL_TYPES = ("normal", "reduce")
 PAPER_DATASETS = ("cifar10", "cifar100", "svhn")
@@ -25,8 +29,32 @@ class Shared:
         "of BatchNorm: U(0, 1) as the authors' library, or ones",
         choices=("torch_uniform", "ones"),
     )
+    stem: str = option(
+        "network",
+        "auto",
+        "auto: imagenet, which divides the resolution by 8, from 96x96 pixels on",
+        choices=("auto", "cifar", "imagenet"),
+    )
     sync_batch_norm: bool = option("devices", False, "BatchNorm statistics over all devices")
     momentum: float = option("training", 0.9, "of SGD", low=0.0, high=1.0)
+    class_weights: str = option(
+        "training",
+        "none",
+        "of the losses that are minimised: balanced, so that all classes count alike, or none",
+        choices=("none", "balanced"),
+    )
+    cache_gib: float | None = option(
+        "data",
+        None,
+        "of decoded images in memory; more are kept in a file of the run; default: half of what is free",
+        low=0.0,
+    )
+
+    def loading(self, module, run_dir):
+        more = {}
+        if getattr(module, "STORES", False):
+            more["store"] = storing.Store(run_dir, self.cache_gib)
+        return super().loading(module, run_dir) | more
 
     @property
     def batch_norm(self):
@@ -44,8 +72,10 @@ class Shared:
                     f"--{name}={channels} is odd; skip connections of stride 2 halve it, take "
                     f"{channels + 1}"
                 )
-        if self.drop_path_prob >= 1:
-            raise ConfigError(f"--drop_path_prob={self.drop_path_prob} must be less than 1")
+        if np.float32(self.drop_path_prob) >= 1:
+            raise ConfigError(
+                f"--drop_path_prob={self.drop_path_prob} must be less than 1, also in float32"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,12 +151,6 @@ class EvaluateConfig(Shared, evaluate.EvaluateConfig):
     )
     init_channels: int | None = option("network", None, "channels of the first cells, even", low=2)
     layers: int | None = option("network", None, "cells", low=1)
-    stem: str = option(
-        "network",
-        "auto",
-        "auto: imagenet from 96x96 pixels on",
-        choices=("auto", "cifar", "imagenet"),
-    )
     # Regularisation.
     auxiliary_weight: float = option(
         "network", 0.4, "of the auxiliary head's loss; 0: no auxiliary head", low=0.0
@@ -153,6 +177,13 @@ class EvaluateConfig(Shared, evaluate.EvaluateConfig):
         """Of each image in an epoch."""
         return 1.0
 
+    def fitted(self, record):
+        """With a batch of at most all training images."""
+        num = record["num_examples"]["training images"]
+        if self.split == "search":
+            num = math.floor(self.train_portion * num)
+        return dataclasses.replace(self, batch_size=max(1, min(self.batch_size, num)))
+
     @staticmethod
     def defaults(name, dataset, searched):
         """{field: value} of a --preset and of the run whose cells are trained.
@@ -175,14 +206,23 @@ class ExportConfig(export.ExportConfig):
     input: str = option(
         "network",
         "uint8",
-        "type of the images: uint8 in 0..255 or float32 in 0..1",
-        choices=("uint8", "float32"),
+        "type of the images: uint8 in 0..255, float32 in 0..1, or with --quantize int8, uint8 less 128",
+        choices=("uint8", "float32", "int8"),
     )
     quantize: str = option(
         "network",
         "none",
         "int8: a TFLite file of 8-bit weights and activations, calibrated on training images",
         choices=("none", "int8"),
+    )
+    output: str = option(
+        "network",
+        "float32",
+        "type of the answers; int8 with --quantize, by the scale that the file tells",
+        choices=("float32", "int8"),
+    )
+    batch_size: int | None = option(
+        "network", None, "fixed number of images of a call, as chips need it; default: any", low=1
     )
     calibration_images: int = option("data", 200, "of --quantize=int8", low=1)
     cell: str = option("network", "normal", "of --what=cell", choices=CELL_TYPES)
@@ -194,6 +234,14 @@ class ExportConfig(export.ExportConfig):
             raise ConfigError(f"--channels={self.channels} is odd; take {self.channels + 1}")
         if self.quantize == "int8" and self.format != "tflite":
             raise ConfigError(f"--quantize=int8 goes with --format=tflite, not {self.format}")
+        for name in ("input", "output"):
+            if getattr(self, name) == "int8" and self.quantize != "int8":
+                raise ConfigError(f"--{name}=int8 needs --quantize=int8")
+        if self.batch_size and (self.format == "keras" or self.what == "cell"):
+            raise ConfigError(
+                f"--batch_size={self.batch_size} is for networks as savedmodel, tflite and onnx; leave it "
+                "out"
+            )
 
 
 def paper(dataset, space):

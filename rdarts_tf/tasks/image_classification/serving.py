@@ -62,7 +62,9 @@ class ServedNetwork(keras.Model):
         return {"images": tf.TensorSpec([None, *self.image_shape], input_type, name="images")}
 
     def as_input(self, images, input_type):
-        """uint8 images [n, H, W, channels] as {"images": array} of an input type."""
+        """uint8 images [n, H, W, channels] as {"images": array} of an input type, int8 being shifted by 128."""
+        if input_type == "int8":
+            return {"images": (images.astype(np.int16) - 128).astype(np.int8)}
         return {"images": images if input_type == "uint8" else images.astype(np.float32) / 255}
 
     def agreement(self, ours, theirs):

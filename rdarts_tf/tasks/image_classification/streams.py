@@ -1,11 +1,10 @@
 """The pipelines that feed an epoch of images.
 
-Images are decoded once and stay in memory as uint8. An epoch is a pure function of (seed, epoch):
+Images are decoded once and stay where the data set has them as uint8, in memory or in a file. An epoch
+is a pure function of (seed, epoch):
 each step gathers its rows, augments them as one batch and is reproducible bit for bit, so a run
 that was killed continues at `first_step` with the batches it would have seen.
 """
-
-import weakref
 
 import tensorflow as tf
 
@@ -13,7 +12,6 @@ from rdarts_tf.tasks.image_classification import data
 
 # Streams of random numbers, independent of each other.
 _SHUFFLE, _VALID_BATCH, _AUGMENT_TRAIN, _AUGMENT_VALID, _AUGMENT_TEST = range(5)
-_TENSORS = weakref.WeakKeyDictionary()  # {data.Split: its tensors}
 
 
 def check_batch_size(batch_size, split, *, name):
@@ -130,21 +128,18 @@ def _batch_of(order, step, batch_size):
     return order[step * batch_size : (step + 1) * batch_size]
 
 
-def _tensors(split):
-    """(images, labels) as tensors in main memory, which a pipeline captures without copying."""
-    if split not in _TENSORS:
-        with tf.init_scope(), tf.device("CPU:0"):
-            _TENSORS[split] = tf.constant(split.images), tf.constant(split.labels)
-    return _TENSORS[split]
-
-
 def _reader(split):
-    images, labels = _tensors(split)
+    """rows int32 [b] -> (images uint8 [b, h, w, c], labels int32 [b]), without another copy of the split."""
+
+    def take(rows):
+        return split.images[rows], split.labels[rows]
 
     def read(rows):
-        # Forgets a static length, so that full and partial batches have one element_spec.
-        rows = tf.compat.v1.placeholder_with_default(rows, [None])
-        return tf.gather(images, rows), tf.gather(labels, rows)
+        # Which also forgets a static length, so that full and partial batches have one element_spec.
+        images, labels = tf.numpy_function(take, [rows], [tf.uint8, tf.int32], stateful=False)
+        images.set_shape([None, *split.images.shape[1:]])
+        labels.set_shape([None])
+        return images, labels
 
     return read
 

@@ -9,6 +9,7 @@ from rdarts_tf.layers.batch_norm import BatchNorm
 from rdarts_tf.layers.cell import Cell
 from rdarts_tf.layers.padded import fan_in_uniform
 from rdarts_tf.spaces.base import CellSpace, Space
+from rdarts_tf.tasks.image_classification.stem import ImageNetStem
 
 
 def reduction_cells(num_cells):
@@ -29,6 +30,7 @@ class Supernet(keras.Model):
         channels: C of the first cells, even; the reduction cells double it.
         num_cells: at least 1.
         stem_multiplier: the stem has stem_multiplier * channels channels.
+        stem: "cifar", or "imagenet", which divides the resolution by 8 (Liu et al. 2019, sec. 3.3).
         batch_norm: keyword arguments of every BatchNorm (`gamma_initializer`, `synchronized`).
     Raises:
         ValueError: odd channels, fewer than one cell or two classes.
@@ -42,6 +44,7 @@ class Supernet(keras.Model):
         channels=16,
         num_cells=8,
         stem_multiplier=3,
+        stem="cifar",
         batch_norm=None,
         **kwargs,
     ):
@@ -53,7 +56,14 @@ class Supernet(keras.Model):
         self.num_cells = num_cells
         self.stem_multiplier = stem_multiplier
         self.batch_norm = batch_norm or {}
-        self.stem_bn = BatchNorm(True, name="stem_bn", dtype=self.dtype_policy, **self.batch_norm)
+        self.stem_name, self.stem = stem, None
+        common = {"batch_norm": self.batch_norm, "dtype": self.dtype_policy}
+        if stem == "imagenet":
+            self.stem = ImageNetStem(channels, name="stem", **common)
+        else:
+            self.stem_bn = BatchNorm(
+                True, name="stem_bn", dtype=self.dtype_policy, **self.batch_norm
+            )
         reductions = reduction_cells(num_cells)
         self.cells = []
         for index in range(num_cells):
@@ -65,9 +75,9 @@ class Supernet(keras.Model):
                     channels,
                     num_nodes=self.space.cell(cell_type).num_nodes,
                     reduction=cell_type == "reduce",
-                    previous_reduction=index - 1 in reductions,
-                    batch_norm=self.batch_norm,
-                    dtype=self.dtype_policy,
+                    previous_reduction=index - 1 in reductions
+                    or (index == 0 and self.stem is not None),
+                    **common,
                     name=f"cell{index}",
                 )
             )
@@ -79,12 +89,12 @@ class Supernet(keras.Model):
             "channels": self.channels,
             "num_cells": self.num_cells,
             "stem_multiplier": self.stem_multiplier,
+            "stem": self.stem_name,
             "batch_norm": self.batch_norm,
         }
 
     def build(self, input_shape):
         """input_shape: (None, H, W, channels of the images); H, W at least 8."""
-        image_channels, stem = input_shape[-1], self.stem_multiplier * self.channels
         self.alphas = {
             cell_type: self.add_weight(
                 name=f"alpha_{cell_type}",
@@ -94,13 +104,7 @@ class Supernet(keras.Model):
             )
             for cell_type, cell in self.space.cells.items()
         }
-        self.stem_kernel = self.add_weight(
-            name="stem",
-            shape=(3, 3, image_channels, stem),
-            initializer=fan_in_uniform(9 * image_channels),
-        )
-        self.stem_bn.build(stem)
-        shapes = [(None, None, None, stem)] * 2
+        shapes = [(None, None, None, channels) for channels in self._build_stem(input_shape)]
         for cell in self.cells:
             cell.build(*shapes)
             shapes = [shapes[1], (None, None, None, cell.num_nodes * cell.channels)]
@@ -112,6 +116,20 @@ class Supernet(keras.Model):
             name="classifier_bias", shape=(self.num_classes,), initializer=dense
         )
         self.built = True
+
+    def _build_stem(self, input_shape):
+        """Channels of the states that the first cell reads."""
+        if self.stem is not None:
+            self.stem.build(input_shape)
+            return self.stem.output_channels
+        image_channels, channels = input_shape[-1], self.stem_multiplier * self.channels
+        self.stem_kernel = self.add_weight(
+            name="stem",
+            shape=(3, 3, image_channels, channels),
+            initializer=fan_in_uniform(9 * image_channels),
+        )
+        self.stem_bn.build(channels)
+        return channels, channels
 
     def call(
         self,
@@ -139,8 +157,11 @@ class Supernet(keras.Model):
                 for cell_type, alpha in self.alphas.items()
             }
         images = tf.cast(images, self.compute_dtype)
-        stem = tf.nn.conv2d(images, tf.cast(self.stem_kernel, images.dtype), 1, "SAME")
-        s0 = s1 = self.stem_bn(stem, training=training)
+        if self.stem is not None:
+            s0, s1 = self.stem(images, training=training)
+        else:
+            stem = tf.nn.conv2d(images, tf.cast(self.stem_kernel, images.dtype), 1, "SAME")
+            s0 = s1 = self.stem_bn(stem, training=training)
         seeds = [None] * self.num_cells
         if seed is not None:
             seeds = tf.unstack(tf.random.experimental.stateless_split(seed, self.num_cells))

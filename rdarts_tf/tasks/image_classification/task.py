@@ -3,9 +3,10 @@
 import tensorflow as tf
 
 from rdarts_tf import optimizers
+from rdarts_tf.drawing import plots
 from rdarts_tf.tasks import base
-from rdarts_tf.tasks.image_classification import augment, data, metrics, streams
-from rdarts_tf.tasks.image_classification.derived_network import derived
+from rdarts_tf.tasks.image_classification import augment, by_class, data, metrics, streams
+from rdarts_tf.tasks.image_classification.derived_network import derived, stem_for
 from rdarts_tf.tasks.image_classification.options import METRICS, SCORE
 from rdarts_tf.tasks.image_classification.supernet import Supernet
 
@@ -29,6 +30,9 @@ class Classification(base.Problem):
         self.num_steps = streams.num_steps(len(train), config.batch_size)
         self.score_steps = streams.num_steps(len(scored), config.batch_size)
         self.cutout_length = augment.cutout_side(config.cutout_length, dataset.image_shape)
+        self.class_weights = None
+        if config.class_weights == "balanced":
+            self.class_weights = by_class.balanced_weights(train.labels, dataset.num_classes)
 
     def recipe(self):
         return base.Recipe(
@@ -100,6 +104,7 @@ class Search(Classification):
             self.data.num_classes,
             channels=config.init_channels,
             num_cells=config.layers,
+            stem=stem_for(self.data.image_shape) if config.stem == "auto" else config.stem,
             batch_norm=config.batch_norm,
             dtype=config.dtype,
             name="supernet",
@@ -151,7 +156,7 @@ class Search(Classification):
         images, labels = batch
         drop_path_prob = self._drop_path_prob(rates, training)
         logits = call(images, drop_path_prob=drop_path_prob, seed=seed, **network)
-        total = tf.reduce_sum(metrics.cross_entropy(logits, labels))
+        total = metrics.total_loss(logits, labels, self.class_weights)
         return base.Output(total, logits, carry)
 
 
@@ -193,6 +198,17 @@ class Evaluation(Classification):
             f"{self.config.init_channels} channels"
         )
 
+    def examined(self, answers):
+        """By class, see `by_class.facts`; a picture of the confusions."""
+        names, table, top_5 = self.data.class_names, 0, 0
+        for logits, (_, labels) in answers:
+            table = table + by_class.confusions(logits, labels)
+            top_5 += by_class.in_top_5(logits, labels)
+        found, figures = by_class.facts(table, top_5, names), {}
+        if "confusions" in found:
+            figures["score/confusions"] = plots.confusions(table, names)
+        return found, figures
+
     def rates(self, config, epoch):
         progress = epoch / config.epochs
         return {
@@ -210,8 +226,8 @@ class Evaluation(Classification):
         drop_path_prob = self._drop_path_prob(rates, training)
         outputs = call(images, drop_path_prob=drop_path_prob, seed=seed)
         logits, *auxiliary = outputs if training and self.config.auxiliary else (outputs,)
-        total = tf.reduce_sum(metrics.cross_entropy(logits, labels))
+        total = metrics.total_loss(logits, labels, self.class_weights)
         for side in auxiliary:
             weight = tf.cast(self.config.auxiliary_weight, side.dtype)
-            total += weight * tf.reduce_sum(metrics.cross_entropy(side, labels))
+            total += weight * metrics.total_loss(side, labels, self.class_weights)
         return base.Output(total, logits, carry)

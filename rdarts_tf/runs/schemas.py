@@ -1,0 +1,150 @@
+"""What the files of a run hold: types and ranges, checked wherever one is read.
+
+A schema is a type, a set of texts, a list of one schema for all items, or a dict of the fields of an
+object; "name?" may be missing or null, "*" is the schema of all other fields.
+"""
+
+import re
+
+ANY, TEXT, NAME = "any", "text", "name"
+NUMBER, WHOLE, FLAG = "number", "whole number of at least 0", "true or false"
+SCALAR = "no list and no object"
+_TYPES = {
+    ANY: lambda v: True,
+    TEXT: lambda v: isinstance(v, str),
+    NAME: lambda v: isinstance(v, str) and all(c.isprintable() or c.isspace() for c in v),
+    NUMBER: lambda v: isinstance(v, int | float) and not isinstance(v, bool),
+    WHOLE: lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v < 2**63,
+    FLAG: lambda v: isinstance(v, bool),
+    SCALAR: lambda v: not isinstance(v, list | dict),
+}
+
+_LENGTHS = [{"epochs": WHOLE, "until": WHOLE}]
+_HISTORY = {False: _LENGTHS, True: {"*": _LENGTHS}}  # of a search; of an evaluation by seed
+_SCORED = {"genotype": TEXT, "score?": NUMBER}
+_SEED = {"seed": WHOLE, "epochs?": WHOLE, "of?": TEXT, "examined?": ANY, "*": NUMBER}
+OWNER = {"of": TEXT, "epoch": WHOLE, "step": WHOLE}
+ROW = {"epoch": WHOLE, "genotype?": TEXT, "curvature/converged?": FLAG, "*?": NUMBER}
+SEARCH = {"space": NAME, "dataset": NAME, "method": NAME, "seed": WHOLE, "epochs": WHOLE}
+SEARCH |= {"weight_decay": NUMBER, "drop_path_prob?": NUMBER, "nodes?": WHOLE, "*": ANY}
+DECISIONS = [
+    {
+        "decision": {"stop", "rollback"},
+        "epoch": WHOLE,
+        "decided_after?": WHOLE,
+        "text?": TEXT,
+        "carried_out?": FLAG,
+        "epochs?": WHOLE,
+    }
+]
+_CONFIG = dict.fromkeys(("space?", "dataset?", "method?", "genotype?", "split?", "name?"), NAME)
+_CONFIG |= {"epochs?": WHOLE, "seed?": WHOLE, "nodes?": WHOLE, "weight_decay?": NUMBER}
+SCHEMAS = {
+    "config.json": _CONFIG | {"history?": ANY, "extending?": FLAG, "*": SCALAR},
+    "dataset.json": {
+        "name?": NAME,
+        "digest?": TEXT,
+        "class_names?": [TEXT],
+        "num_examples?": {"*": WHOLE},
+        "image_shape?": [WHOLE],
+        "mean?": [NUMBER],
+        "std?": [NUMBER],
+        "vocabulary?": [TEXT],
+        "*": ANY,
+    },
+    "environment.json": [{"epoch": WHOLE, "*": ANY}],
+    "decisions.json": DECISIONS,
+    "selection.json": {
+        "winner": NAME,
+        "runs": [{"name": NAME, "method": NAME, "genotype?": TEXT, "*?": NUMBER}],
+    },
+    "epoch.json": {
+        "epoch": WHOLE,
+        "weights": TEXT,
+        "scored": [_SCORED],
+        "top": [_SCORED | {"*?": NUMBER}],
+    },
+    "result.json": {
+        "split": NAME,
+        "dataset": NAME,
+        "epochs": WHOLE,
+        "num_parameters": WHOLE,
+        "genotype?": TEXT,
+        "seeds": [_SEED],
+        "*": ANY,
+    },
+    "seed.json": _SEED,
+    "genotype.json": ANY,
+}
+
+
+def check(value, schema, where="the file"):
+    """Raises ValueError unless a value is as a schema says."""
+    if isinstance(schema, set):
+        if not isinstance(value, str) or value not in schema:
+            raise ValueError(f"{where} is not {' or '.join(sorted(schema))}")
+    elif isinstance(schema, str):
+        if not _TYPES[schema](value):
+            raise ValueError(f"{where} is no {schema}: {str(value)[:60]!r}")
+    elif isinstance(schema, list):
+        _check_type(value, list, where)
+        for number, each in enumerate(value):
+            check(each, schema[0], f"{where}, number {number},")
+    else:
+        _check_type(value, dict, where)
+        _check_fields(value, schema, where)
+
+
+def _check_type(value, kind, where):
+    if not isinstance(value, kind):
+        raise ValueError(f"{where} is no {'list' if kind is list else 'object'}")
+
+
+def _check_fields(value, schema, where):
+    for name in schema:
+        if not name.endswith("?") and name != "*" and name not in value:
+            raise ValueError(f"{where} has no {name!r}")
+    for name, each in value.items():
+        if name in schema:
+            check(each, schema[name], name)
+        elif f"{name}?" in schema:
+            if each is not None:
+                check(each, schema[f"{name}?"], name)
+        elif "*" in schema:
+            check(each, schema["*"], name)
+        elif "*?" not in schema:
+            raise ValueError(f"{where} has a field {name[:60]!r} that is unknown")
+        elif each is not None:
+            check(each, schema["*?"], name)
+
+
+def check_file(path, value):
+    """Raises ValueError unless the content of a run's JSON file is what such files hold."""
+    name = path.name
+    if re.fullmatch(r"epoch_\d+\.json", name):
+        name = "epoch.json"
+    elif name == "result.json" and re.fullmatch(r"seed_\d+", path.parent.name):
+        name = "seed.json"
+    check(value, SCHEMAS[name])
+    if name == "config.json":
+        of_seeds = "genotype" in value
+        check(value.get("history", {} if of_seeds else []), _HISTORY[of_seeds], "history")
+    if name == "result.json":
+        numbers = {key: n for key, n in value.items() if key.endswith(("_mean", "_std"))}
+        check(numbers, {"*": NUMBER})
+
+
+def check_row(row, epoch):
+    """Raises ValueError unless a row of metrics.jsonl is that of an epoch."""
+    check(row, ROW, f"line {epoch + 1}")
+    if row["epoch"] != epoch:
+        raise ValueError(f"line {epoch + 1} is of epoch {row['epoch']}")
+
+
+def check_alphas(arrays):
+    """Raises ValueError unless these are as many matrices of finite numbers for each cell type."""
+    for name, array in arrays.items():
+        if array.ndim != 3 or array.dtype.kind != "f":
+            raise ValueError(f"alpha of cell {name!r} has shape {list(array.shape)}, {array.dtype}")
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise ValueError("its cells have different numbers of epochs")
