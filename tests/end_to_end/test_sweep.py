@@ -29,5 +29,5 @@ def test_two_searches(tmp_path):
     assert result.returncode == 1
     log = runs[0].path / "log.txt"
     assert f"error: {runs[0].path} failed with exit code 2, see {log}" in result.stderr
-    assert "digest of the content" in log.read_text()
+    assert "the data are no longer those" in log.read_text()
     assert "is finished" in (runs[1].path / "log.txt").read_text()
