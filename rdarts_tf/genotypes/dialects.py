@@ -32,7 +32,6 @@ _NNI_3 = re.compile(r"(.*/)?(normal|reduce)/(op|input)_(\d+)_(\d+)")
 _NNI_1 = re.compile(r"(normal|reduce)_n(\d+)_(?:p(\d+)|switch)")
 _ACTIVATIONS = ("none", "tanh", "relu", "sigmoid", "identity")
 _ORDERS = {2: ("recurrent", "concat"), 4: ("normal", "normal_concat", "reduce", "reduce_concat")}
-_MOST = 1000  # states
 _QUOTES = str.maketrans("“”„‘’‚\u00a0", "\"\"\"''' ")
 _BEGINNING = re.compile(
     r"(?:(?P<name>\w+)\s*(?::[^=\n]*)?=\s*)?(?P<value>(?:\w+\.)*\w*[Gg]enotype\w*\s*\(|\{)"
@@ -190,8 +189,8 @@ def _cells(fields):
 def _states(values):
     values = list(values)
     for value in values:
-        if type(value) is int and abs(value) > _MOST:
-            raise ValueError(f"a state is {str(value)[:60]}; there are {_MOST} at most")
+        if type(value) is int:
+            literals.check_state(value)
     return values
 
 

@@ -6,7 +6,7 @@ import re
 
 from rdarts_tf import reading
 from rdarts_tf.errors import UserError
-from rdarts_tf.genotypes import dialects
+from rdarts_tf.genotypes import dialects, literals
 
 
 class GenotypeError(UserError):
@@ -17,7 +17,6 @@ class GenotypeError(UserError):
 _LAYOUTS = {"recurrent": (1, 1, 1), "upsample": (4, 4, 2)}
 _LAYOUT = (2, 2, 2)  # of all other cells
 _NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)  # names become file names and labels
-_MOST = 1000  # states, pairs
 _LONGEST = 100_000
 
 
@@ -259,6 +258,5 @@ def _name(value):
 def _state(value):
     if type(value) is not int:  # int() would round 0.5 and take True for 1
         raise ValueError(f"{str(value)[:60]!r} is no state; states are integers")
-    if abs(value) > _MOST:
-        raise ValueError(f"a state is {str(value)[:60]}; there are {_MOST} at most")
+    literals.check_state(value)
     return value

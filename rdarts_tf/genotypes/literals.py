@@ -16,7 +16,7 @@ _SCALARS = (
     "float",
 )
 _SEQUENCES = ("list", "tuple", "array", "asarray", "tensor")
-_MOST = 1000  # of a range
+_MOST = 1000  # states
 
 
 def name_of(function):
@@ -52,6 +52,12 @@ def value_of(node):
         case ast.Call(args=[], keywords=keywords) if name_of(node.func) == "dict":
             return {keyword.arg: value_of(keyword.value) for keyword in keywords}
     raise ValueError(f"line {node.lineno}: {ast.unparse(node)[:60]!r} is no list, number or text")
+
+
+def check_state(value):
+    """Raises ValueError for a state beyond those of any cell."""
+    if abs(value) > _MOST:
+        raise ValueError(f"a state is {str(value)[:60]}; there are {_MOST} at most")
 
 
 def _range(bounds, node):

@@ -9,7 +9,7 @@ from rdarts_tf.genotypes import genotype as genotype_lib
 from rdarts_tf.genotypes import rule
 from rdarts_tf.spaces.s6 import SPACE
 from rdarts_tf.tasks.disparity.derived_network import DerivedNetwork
-from rdarts_tf.tasks.disparity.network import Size
+from rdarts_tf.tasks.disparity.size import Size
 from rdarts_tf.tasks.disparity.supernet import Supernet
 
 # (weights, l of the resolution 1 / 2^l, channels of the output), Zela et al. 2020, app. E, 24 channels.

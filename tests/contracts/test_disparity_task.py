@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from rdarts_tf import evaluate, export, registry, search
 from rdarts_tf.engine import epochs
-from rdarts_tf.runs.files import load_npz
 from rdarts_tf.tasks.disparity import options, references, task
 from tests import in_process, tiny_stereo
+from tests.killed_runs import assert_same_arrays, interrupt
 
 DATA = "--dataset=tests.tiny_stereo"
 SIZE = ["--stems=1", "--encoder_cells=1", "--decoder_cells=1", "--max_displacement=2"]
@@ -36,33 +36,12 @@ def command(monkeypatch, capsys):
     return run
 
 
-def assert_same_arrays(one, two):
-    a, b = load_npz(one), load_npz(two)
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
-
-
-def interrupt(patch, *, epoch, step):
-    """Ends a run after so many steps of an epoch, its checkpoint written, as a signal does."""
-
-    def blocks(self, label, block, first, *, num_steps=None, before=lambda: None):
-        end = num_steps or self.num_steps
-        if num_steps is None and self.epoch == epoch and first == 0:
-            block(tf.constant(0), tf.constant(step))
-            self.run_dir.save_checkpoint(self._arrays(), epoch=epoch, step=step)
-            raise epochs.Interrupted("killed", 137)
-        block(tf.constant(first), tf.constant(end))
-
-    patch.setattr(epochs.EpochRun, "_blocks", blocks)
-
-
 def killed_and_whole(command, monkeypatch, module, flags, tmp_path):
     """Runs twice, once killed between the steps of the second epoch and run again; stdout of the whole one."""
     code, out, err = command(module, *flags, f"--run_dir={tmp_path / 'whole'}")
     assert code == 0, err
     with monkeypatch.context() as patch:
-        interrupt(patch, epoch=1, step=1)
+        interrupt(patch, epochs.EpochRun, epoch=1, step=1)
         assert command(module, *flags, f"--run_dir={tmp_path / 'killed'}")[0] == 137
     assert command(module, *flags, f"--run_dir={tmp_path / 'killed'}")[0] == 0
     return out

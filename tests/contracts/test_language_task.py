@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from rdarts_tf import evaluate, search
 from rdarts_tf.engine import epochs, evaluation_run
 from rdarts_tf.runs.files import load_npz
 from rdarts_tf.tasks.language_model import options, task
 from tests import in_process
+from tests.killed_runs import assert_same_arrays, interrupt
 
 SEARCH = ["--space=rnn_reduced", "--nodes=2", "--hidden=6", "--batch_size=3", "--bptt=6"]
 SEARCH += ["--learning_rate=2", "--eval_batch_size=2", "--eigensolver=lanczos"]
@@ -41,28 +41,6 @@ def command(monkeypatch, capsys, text):
 
 def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def assert_same_arrays(one, two):
-    a, b = load_npz(one), load_npz(two)
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
-
-
-def interrupt(patch, kind, *, epoch, step):
-    """Ends a run after so many steps of an epoch, its checkpoint written, as a signal does."""
-
-    def blocks(self, label, block, first, *, num_steps=None, before=lambda: None):
-        end = num_steps or self.num_steps
-        if num_steps is None and self.epoch == epoch and first == 0 and step:
-            block(tf.constant(0), tf.constant(step))
-            self.first_step = step
-            self.run_dir.save_checkpoint(self._arrays(), epoch=epoch, step=step)
-            raise epochs.Interrupted("killed", 137)
-        block(tf.constant(first), tf.constant(end))
-
-    patch.setattr(kind, "_blocks", blocks)
 
 
 def test_a_search_killed_between_windows_ends_with_the_same_bits(command, tmp_path, monkeypatch):

@@ -36,17 +36,8 @@ class DerivedNetwork(Network):
     def get_config(self):
         return super().get_config() | {"genotype": str(self.genotype)}
 
-    def make_cell(self, channels, *, cell_type, before, name):
-        return DerivedCell(
-            self.genotype,
-            channels,
-            cell_type=cell_type,
-            before=before,
-            normalised=self.normalised,
-            batch_norm=self.batch_norm,
-            dtype=self.dtype_policy,
-            name=name,
-        )
+    def make_cell(self, channels, **options):
+        return DerivedCell(self.genotype, channels, **options)
 
     def call(self, left, right, training=False):
         """See `Network.predictions`."""

@@ -8,40 +8,7 @@ import tensorflow as tf
 from rdarts_tf.tasks.disparity.correlation import correlation
 from rdarts_tf.tasks.disparity.primitives import ConvAct, convolution
 from rdarts_tf.tasks.disparity.resizing import doubled
-
-
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """How large a network is.
-
-    Attributes:
-        channels: C; stems have 2C and 4C, the feature cell 2C; reductions double, upsampling halves.
-        stems: 2, or 1 for small images: what follows has twice the resolution then.
-        encoder_cells: after the feature cell; each second one is a reduction.
-        decoder_cells: upsampling cells.
-        max_displacement: of the correlation, in pixels of its resolution, 2^(stems + 1) of the input's.
-    """
-
-    channels: int
-    stems: int
-    encoder_cells: int
-    decoder_cells: int
-    max_displacement: int
-
-    @property
-    def coarsest(self):
-        """l of the encoder's output, which has 1 / 2^l of the input's size."""
-        return self.stems + 1 + self.encoder_cells // 2
-
-    @property
-    def finest(self):
-        """l of the final prediction."""
-        return self.coarsest - self.decoder_cells
-
-    @property
-    def multiple(self):
-        """Of which height and width of the input are multiples."""
-        return 2**self.coarsest
+from rdarts_tf.tasks.disparity.size import Size
 
 
 @keras.saving.register_keras_serializable("rdarts_tf.disparity")
@@ -70,10 +37,10 @@ class Head(keras.layers.Layer):
 class Network(keras.Model):
     """Two images -> disparities, coarse to fine (Saikia et al. 2019; Zela et al. 2020, app. E).
 
-    A subclass gives `make_cell(channels, cell_type=, before=, name=)`.
+    A subclass gives `make_cell(channels, cell_type=, before=, **options)`, whose options any cell takes.
 
     Args:
-        size: Size, or its fields as a dict.
+        size: size.Size, or its fields as a dict.
         normalised: BatchNorm after each activation.
         batch_norm: keyword arguments of every BatchNorm.
         stop_prediction: no gradient through a prediction into the next cell, as in the authors' framework;
@@ -125,7 +92,15 @@ class Network(keras.Model):
         ]
 
     def _cell(self, name, cell_type, channels, before):
-        return self.make_cell(channels, cell_type=cell_type, before=before, name=name)
+        return self.make_cell(
+            channels,
+            cell_type=cell_type,
+            before=before,
+            normalised=self.normalised,
+            batch_norm=self.batch_norm,
+            dtype=self.dtype_policy,
+            name=name,
+        )
 
     def _encoder(self):
         cells, channels = [], 2 * self.size.channels

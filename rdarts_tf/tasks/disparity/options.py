@@ -5,6 +5,7 @@ import dataclasses
 from rdarts_tf.config import evaluate, export, search
 from rdarts_tf.config.base import ConfigError, option
 from rdarts_tf.tasks.base import Metric, Score
+from rdarts_tf.tasks.disparity.size import Size
 
 CELL_TYPES = ("normal", "reduce", "upsample")
 PAPER_DATASETS = ("flying_things3d",)
@@ -47,23 +48,23 @@ class Shared:
         return {"gamma_initializer": "ones", "synchronized": self.sync_batch_norm}
 
     @property
-    def multiple(self):
-        """Of which height and width of the networks' images are multiples."""
-        return 2 ** (self.stems + 1 + self.encoder_cells // 2)
+    def size(self):
+        """The size.Size of the networks."""
+        return Size(self.init_channels, *(getattr(self, name) for name in _SIZE))
 
     def check_values(self):
         super().check_values()
-        most = self.stems + self.encoder_cells // 2
+        most, multiple = self.size.coarsest - 1, self.size.multiple
         if self.decoder_cells > most:
             raise ConfigError(
                 f"--decoder_cells={self.decoder_cells} double the size more often than the other cells "
                 f"halve it; take at most {most}, or more --encoder_cells"
             )
         for name, side in (("crop_height", self.crop_height), ("crop_width", self.crop_width)):
-            if side % self.multiple:
+            if side % multiple:
                 raise ConfigError(
-                    f"--{name}={side} is no multiple of {self.multiple}, by which the encoder divides "
-                    f"the size; take {-(-side // self.multiple) * self.multiple}"
+                    f"--{name}={side} is no multiple of {multiple}, by which the encoder divides "
+                    f"the size; take {-(-side // multiple) * multiple}"
                 )
 
 

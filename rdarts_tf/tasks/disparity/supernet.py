@@ -1,8 +1,6 @@
 """The one-shot model of disparity networks."""
 
-import keras
-import tensorflow as tf
-
+from rdarts_tf.layers import alphas
 from rdarts_tf.tasks.disparity.cells import SearchCell
 from rdarts_tf.tasks.disparity.network import Network
 
@@ -22,28 +20,11 @@ class Supernet(Network):
         super().__init__(size, **kwargs)
         self.space = space
 
-    def make_cell(self, channels, *, cell_type, before, name):
-        return SearchCell(
-            self._space.cell(cell_type),
-            channels,
-            cell_type=cell_type,
-            before=before,
-            normalised=self.normalised,
-            batch_norm=self.batch_norm,
-            dtype=self.dtype_policy,
-            name=name,
-        )
+    def make_cell(self, channels, *, cell_type, **options):
+        return SearchCell(self._space.cell(cell_type), channels, cell_type=cell_type, **options)
 
     def build(self, input_shape=None):
-        self.alphas = {
-            cell_type: self.add_weight(
-                name=f"alpha_{cell_type}",
-                shape=cell.alpha_shape,
-                initializer=keras.initializers.RandomNormal(0.0, 1e-3),
-                trainable=False,
-            )
-            for cell_type, cell in self.space.cells.items()
-        }
+        self.alphas = alphas.add(self, self.space.cells)
         super().build()
 
     def call(self, left, right, edge_weights=None, sampled=False, training=False):
@@ -53,9 +34,7 @@ class Supernet(Network):
             edge_weights: {cell type: [E, K]}; None is softmax(alpha).
             sampled: compute only what has edge weight 1, see `layers.cell.Cell.call`.
         """
-        p = edge_weights or {
-            t: tf.nn.softmax(tf.convert_to_tensor(alpha)) for t, alpha in self.alphas.items()
-        }
+        p = edge_weights or alphas.softmax(self.alphas)
 
         def of_cell(cell_type):
             return {"edge_weights": p[cell_type], "sampled": sampled}

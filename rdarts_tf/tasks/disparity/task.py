@@ -9,7 +9,6 @@ from rdarts_tf import optimizers
 from rdarts_tf.tasks import base
 from rdarts_tf.tasks.disparity import errors, pairs, pictures, references, streams
 from rdarts_tf.tasks.disparity.derived_network import DerivedNetwork
-from rdarts_tf.tasks.disparity.network import Size
 from rdarts_tf.tasks.disparity.options import METRICS, SCORE
 from rdarts_tf.tasks.disparity.supernet import Supernet
 
@@ -79,7 +78,7 @@ class Matching(base.Problem):
         }
 
     def _whole(self, part):
-        size = {"batch_size": self.config.batch_size, "multiple": self.config.multiple}
+        size = {"batch_size": self.config.batch_size, "multiple": self.config.size.multiple}
         return streams.score_batches(part, **size)
 
     def count(self, batch):
@@ -88,7 +87,7 @@ class Matching(base.Problem):
     def loss(self, call, batch, carry, *, rates, seed, training, regularized=False, **network):
         left, right, truth = batch
         predictions = call(left, right, **network)
-        losses = errors.end_point_error(predictions, truth, size_of(self.config).finest)
+        losses = errors.end_point_error(predictions, truth, self.config.size.finest)
         total = tf.reduce_sum(losses)
         return base.Output(total, (total, predictions[-1]), carry)
 
@@ -123,7 +122,7 @@ class Search(Matching):
     def network(self):
         net = Supernet(
             self.config.make_space(),
-            size_of(self.config),
+            self.config.size,
             normalised=self.config.batch_norm,
             batch_norm=self.config.batch_norm_options,
             stop_prediction=self.config.stop_prediction,
@@ -262,17 +261,6 @@ def _num_known(batch):
     return tf.reduce_sum(tf.cast(known, tf.int32))
 
 
-def size_of(config):
-    """The network.Size of a configuration."""
-    return Size(
-        config.init_channels,
-        config.stems,
-        config.encoder_cells,
-        config.decoder_cells,
-        config.max_displacement,
-    )
-
-
 def network_of(config, **changes):
     """The built DerivedNetwork of a configuration.
 
@@ -287,6 +275,6 @@ def network_of(config, **changes):
         "dtype": config.dtype,
         "name": "network",
     }
-    net = DerivedNetwork(config.genotype, size_of(config), **(arguments | changes))
+    net = DerivedNetwork(config.genotype, config.size, **(arguments | changes))
     net.build()
     return net

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from rdarts_tf.layers import alphas
 from rdarts_tf.layers.batch_norm import BatchNorm
 from rdarts_tf.layers.cell import Cell
 from rdarts_tf.layers.padded import fan_in_uniform
@@ -95,15 +96,7 @@ class Supernet(keras.Model):
 
     def build(self, input_shape):
         """input_shape: (None, H, W, channels of the images); H, W at least 8."""
-        self.alphas = {
-            cell_type: self.add_weight(
-                name=f"alpha_{cell_type}",
-                shape=cell.alpha_shape,
-                initializer=keras.initializers.RandomNormal(0.0, 1e-3),
-                trainable=False,
-            )
-            for cell_type, cell in self.space.cells.items()
-        }
+        self.alphas = alphas.add(self, self.space.cells)
         shapes = [(None, None, None, channels) for channels in self._build_stem(input_shape)]
         for cell in self.cells:
             cell.build(*shapes)
@@ -152,10 +145,7 @@ class Supernet(keras.Model):
             [N, num_classes], at least float32.
         """
         if edge_weights is None:
-            edge_weights = {
-                cell_type: tf.nn.softmax(tf.convert_to_tensor(alpha))
-                for cell_type, alpha in self.alphas.items()
-            }
+            edge_weights = alphas.softmax(self.alphas)
         images = tf.cast(images, self.compute_dtype)
         if self.stem is not None:
             s0, s1 = self.stem(images, training=training)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from rdarts_tf.layers import alphas
 from rdarts_tf.spaces.base import CellSpace
 from rdarts_tf.tasks.language_model import recurrent_cell
 from rdarts_tf.tasks.language_model.network import LanguageModel
@@ -27,13 +28,7 @@ class Supernet(LanguageModel):
 
     def build(self, input_shape=None):
         super().build()
-        alpha = self.add_weight(
-            name="alpha_recurrent",
-            shape=self.cell.alpha_shape,
-            initializer=keras.initializers.RandomNormal(0.0, 1e-3),
-            trainable=False,
-        )
-        self.alphas = {"recurrent": alpha}
+        self.alphas = alphas.add(self, {"recurrent": self.cell})
         self.moving_mean, self.moving_variance = (
             self.add_weight(name=name, shape=(self.hidden,), initializer=start, trainable=False)
             for name, start in (("moving_mean", "zeros"), ("moving_variance", "ones"))
@@ -51,9 +46,7 @@ class Supernet(LanguageModel):
             training: normalise with the statistics of the batch, and move the moving ones.
         """
         if edge_weights is None:
-            edge_weights = {
-                "recurrent": tf.nn.softmax(tf.convert_to_tensor(self.alphas["recurrent"]))
-            }
+            edge_weights = alphas.softmax(self.alphas)
         options = {"sampled": sampled, "training": training}
         return self.outputs(tokens, hidden, masks, p=edge_weights["recurrent"], **options)
 
