@@ -49,6 +49,7 @@ def _run(arguments, cwd, env, folder):
         os.dup2(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT), stream.fileno())
     os.chdir(cwd)
     os.environ.update(env)
+    tempfile.tempdir = None  # TMPDIR may be another
     option, given, *rest = arguments
     sys.argv = [given if option == "-m" else option, *rest]
     if option == "-m":

@@ -170,6 +170,7 @@ def curvature(f):
     n = sum(map(math.prod, sizes))
 
     @functools.cache
+    @tf.function(autograph=False)  # where a product is traced once
     def H():
         loss = f.loss("valid")
         matvec = hessian.hessian_operator(lambda alpha: loss(f.w, alpha), f.alpha)

@@ -142,9 +142,9 @@ def linear(function, x, *, transpose):
 
 def call(function, *arguments):
     """function(*arguments), which the tapes do not see."""
-    function.get_concrete_function(*arguments)  # traces, for which tapes must work
+    concrete = function.get_concrete_function(*arguments)  # traces, for which tapes must work
     with record.stop_recording():
-        return function(*arguments)
+        return concrete(*arguments)
 
 
 def _no_third_derivative(*_):

@@ -36,7 +36,7 @@ def path_with(**cells):
 def outcomes():
     """(net, paths, {training: both ways: five paths: (logits, gradients, statistics)})."""
     keras.utils.set_random_seed(0)
-    net = Supernet(SPACE, 3, channels=2, num_cells=3, dtype="float64", name="supernet")
+    net = Supernet(SPACE, 3, channels=2, num_cells=2, dtype="float64", name="supernet")
     net.build((None, 8, 8, 1))
     images = tf.constant(np.random.default_rng(1).normal(size=(4, 8, 8, 1)))
     w = [tf.convert_to_tensor(v.value) for v in net.trainable_variables]

@@ -16,12 +16,13 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras
 from rdarts_tf.engine import distribution, search_steps
-from rdarts_tf.spaces.s5 import SPACE
+from rdarts_tf.spaces.base import uniform
 from rdarts_tf.tasks.image_classification import options, supernet, task
 
 alpha_step, synchronized, dtype = sys.argv[1], sys.argv[2] == "sync", sys.argv[3]
 settings = options.SearchConfig(
     alpha_step=alpha_step, space="s5", dataset="digits", arch_learning_rate=0.01)
+SPACE = uniform("tiny", ("dil_conv_3x3", "skip_connect"), num_nodes=1)  # traced for each replica
 problem = task.Search(settings, settings.load_dataset())  # for its losses; the batches are ours
 
 
@@ -92,5 +93,5 @@ def test_three_steps_equal_one_device(alpha_step, dtype, tolerance):
 
 
 def test_without_synchronized_statistics_the_result_differs():
-    worst, output = worst_difference("exact", "local", "float64")
+    worst, output = worst_difference("first_order", "local", "float64")
     assert worst > 1e-3, output
