@@ -55,7 +55,7 @@ def blocks(records, recorded, refused=()):
         recorded: trajectory.Trajectory list from CSV files.
     """
     # Not earlier: matplotlib takes a second to load.
-    from rdarts_tf.reporting import by_class, correlations, figures
+    from rdarts_tf.reporting import by_class, correlations, figures, language
 
     defaults = dataclasses.asdict(of_space("s1")()) | {"extended_after": None}
     of_paper = [record for record in records if record.task == paper.TASK]
@@ -67,6 +67,8 @@ def blocks(records, recorded, refused=()):
     yield from by_class.by_class(records)
     if of_disparity := [record for record in records if record.task == table2.TASK]:
         yield from table2.errors(of_disparity)
+    if of_language := [record for record in records if record.task == language.TASK]:
+        yield from language.perplexities(of_language, dataclasses.asdict(of_space("rnn")()))
     yield from tables.selections(records)
     yield from figures.trajectories(records, [(each, authors) for each in recorded])
     yield from figures.alphas(records)

@@ -68,7 +68,7 @@ def alpha_evolution(edge_weights, *, primitives, title, num_inputs=2, chosen=())
     return figure
 
 
-def scatter(panels, *, y_label, title):
+def scatter(panels, *, y_label, title, x_scale="linear"):
     """Figure of points, panels side by side.
 
     Args:
@@ -76,6 +76,7 @@ def scatter(panels, *, y_label, title):
             share colour and marker.
         y_label: of all panels.
         title: text above.
+        x_scale: linear or log.
     Returns:
         matplotlib Figure.
     """
@@ -90,6 +91,7 @@ def scatter(panels, *, y_label, title):
         for label, points in groups.items():
             axes.plot(*zip(*points, strict=True), **styles[label])
         axes.set_xlabel(x_label)
+        axes.set_xscale(x_scale)
         axes.grid(color="#e0e0e0", linewidth=0.6)
     all_axes[0].set_ylabel(y_label)
     marks = [Line2D([], [], label=plots.plain(label), **style) for label, style in styles.items()]

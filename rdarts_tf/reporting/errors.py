@@ -1,6 +1,6 @@
 """Test errors of a report, in the layout of the paper's tables and beside their values.
 
-Functions of run_records.Records, all of paper.TASK, that return blocks of report_page.
+Functions of run_records.Records, all of paper.TASK but where they say otherwise, that return blocks of report_page.
 """
 
 import math
@@ -41,8 +41,24 @@ def errors(records, defaults):
     yield from _mean_errors(records, defaults)
     yield Heading("Table 3: the selected of several searches", level=3)
     yield from _selected_errors(records, defaults)
+    yield from full_spaces(records, defaults)
     yield Heading("Table 5: drop path during the search", level=3)
     yield from _drop_path_runs(records, defaults)
+
+
+def full_spaces(records, defaults):
+    """Table 4, by DARTS and R-DARTS(L2), of a task's records; nothing where there is no such run."""
+    printed, doubts = paper.full_spaces()
+    ours = {}
+    for record in records:
+        if record.space in paper.FULL_SPACES.values() and record.method in ("darts", "rdarts_l2"):
+            row = ours.setdefault((record.dataset, record.space), {})
+            for test in record.tests[:1]:
+                note = _protocol(record.searched, [test], defaults)
+                row.setdefault(record.method, []).append(Cell(tested(record), notes=(note,)))
+    if ours:
+        yield Heading("Table 4: full spaces", level=3)
+        yield from _error_table(ours, printed, doubts)
 
 
 def _mean_errors(records, defaults):
@@ -96,7 +112,8 @@ def _protocol(record, tests, defaults):
         and (name != "method" or "(" in value)
     ]
     epochs = ", ".join(str(epochs) for epochs in sorted({test.epochs for test in tests}))
-    paper_epochs = "" if epochs == str(_PAPER_EPOCHS) else f" (the paper: {_PAPER_EPOCHS})"
+    as_paper = record.task != paper.TASK or epochs == str(_PAPER_EPOCHS)
+    paper_epochs = "" if as_paper else f" (the paper: {_PAPER_EPOCHS})"
     changed = ", ".join(changed) or "the default settings"
     return f"Ours: searched with {changed}, retrained for {epochs} epochs{paper_epochs}."
 

@@ -16,9 +16,14 @@ METHODS = {
 
 
 def read(name):
-    """The rows of paper_tables/NAME.csv: dicts of strings, digits as printed; `space` as we write it."""
+    """`_rows`, `space` as we write it."""
+    return [row | {"space": row["space"].lower()} for row in _rows(name)]
+
+
+def _rows(name):
+    """The rows of paper_tables/NAME.csv: dicts of strings, digits as printed."""
     with (FOLDER / f"{name}.csv").open(newline="", encoding="utf-8") as file:
-        return [row | {"space": row["space"].lower()} for row in csv.DictReader(file)]
+        return list(csv.DictReader(file))
 
 
 def selected():
@@ -47,6 +52,19 @@ def mean_errors():
     return {key: first[key] | sixth[key] for key in sixth}, doubts
 
 
+FULL_SPACES = {"cifar10": "darts", "cifar100": "darts", "svhn": "darts", "ptb": "rnn"}
+
+
+def full_spaces():
+    """Table 4: test errors in %, perplexity on PTB; as `selected`."""
+    values, doubts = {}, {}
+    for row in _rows("table4_full_spaces"):
+        key = row["benchmark"], FULL_SPACES[row["benchmark"]]
+        values[key] = {"darts": _value(row, "darts"), "rdarts_l2": _value(row, "r_darts_l2")}
+        doubts |= {key: row["doubt"]} if row["doubt"] else {}
+    return values, doubts
+
+
 def drop_path_runs():
     """Table 5: {(data set, space, drop path, seed): row of strings}, accuracies in %."""
     return {
@@ -65,4 +83,6 @@ def _errors(name, columns):
 
 
 def _value(row, column):
-    return row[column] if column in row else f"{row[f'{column}_mean']} ± {row[f'{column}_std']}"
+    if column in row:
+        return row[column]
+    return " ± ".join(filter(None, (row[f"{column}_mean"], row[f"{column}_std"])))

@@ -6,7 +6,7 @@ import pytest
 
 from rdarts_tf import registry, report
 from rdarts_tf.config.report import ReportConfig
-from rdarts_tf.reporting import correlations, figures, table2, tables
+from rdarts_tf.reporting import correlations, errors, figures, language, table2, tables
 from rdarts_tf.reporting.page import Heading, Paragraph, Picture, Table
 from rdarts_tf.runs import record_reading
 from rdarts_tf.spaces import s6
@@ -187,6 +187,49 @@ def test_trajectories_and_edge_weights_need_no_images(tmp_path, trusted):
     blocks = [*figures.trajectories(records, []), *figures.alphas(records)]
     shown = [block.alt for block in blocks if isinstance(block, Picture)]
     assert shown == ["lambda_max of tests.counting task, words", "run, count cell"]
+
+
+RECURRENT = ("relu", 0), ("identity", 1)
+
+
+def write_language_run(path, *, space="rnn_reduced", dataset="words", tested=None, **given):
+    searched = registry.load("spaces", space)[0].SPACE
+    cells = {"cells": {"recurrent": RECURRENT}, "concat": {"recurrent": [1, 2]}}
+    write_run(path, space=space, dataset=dataset, searched=searched, genotype=cells, **given)
+    if tested is not None:
+        write_result(path, [tested], dataset=dataset, score="perplexity")
+    return path
+
+
+def test_perplexity_by_l2(tmp_path):
+    for k, (strength, one_shot, tested) in enumerate(((5e-7, 70.0, 62.5), (15e-7, 80.0, 61.0))):
+        validated = {"validation/perplexity": one_shot}
+        run = tmp_path / f"run{k}"
+        write_language_run(run, weight_decay=strength, validated=validated, tested=tested)
+    records = read(tmp_path)
+    assert language._points(records) == {
+        "test, retrained": [(5e-7, 62.5), (15e-7, 61.0)],
+        "validation, one-shot model": [(5e-7, 70.0), (15e-7, 80.0)],
+    }
+    blocks = list(language.perplexities(records, {}))
+    (picture,) = [block for block in blocks if isinstance(block, Picture)]
+    assert "Figure 19" in picture.caption and not tables_in(blocks)
+    blocks = list(language.perplexities(records[:1], {}))
+    assert blocks[-1].lines == (f"{language._SEARCH} --method=rdarts_l2",)
+
+
+def test_full_spaces_beside_table_4(tmp_path):
+    write_language_run(tmp_path / "ptb", space="rnn", dataset="ptb", tested=60.25)
+    found = read(tmp_path / "ptb")
+    (table,) = tables_in(errors.full_spaces(found, {}))
+    assert [cell.text for cell in table.rows[0]] == ["ptb", "rnn", "60.25 (n = 1)", ""]
+    assert [cell.aside for cell in table.rows[0]] == ["", "", "58.64", "57.59"]
+    darts = registry.load("spaces", "darts")[0].SPACE
+    write_run(tmp_path / "darts", space="darts", dataset="svhn", searched=darts)
+    write_result(tmp_path / "darts", [0.03])
+    (table,) = tables_in(errors.full_spaces(read(tmp_path / "darts"), {}))
+    assert [cell.aside for cell in table.rows[0][2:]] == ["2.46 ± 0.09", "2.17 ± 0.09"]
+    assert not list(errors.full_spaces(read(write_run(tmp_path / "s1")), {}))
 
 
 def test_the_papers_tables_are_of_images_only(tmp_path, trusted, monkeypatch):

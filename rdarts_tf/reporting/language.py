@@ -1,0 +1,64 @@
+"""Perplexities beside Table 4 and Figure 19 of Zela et al. 2020.
+
+Functions of run_records.Records, all of TASK, that return blocks of report_page.
+"""
+
+from rdarts_tf.drawing import plots
+from rdarts_tf.reporting import charts, errors
+from rdarts_tf.reporting.page import Heading, Paragraph, Picture
+from rdarts_tf.reporting.tables import family, missing
+
+TASK = "language_model"  # of its runs
+_STRENGTHS = "5e-7, 15e-7, 45e-7, 135e-7"  # of the paper's searches
+_SEARCH = "python -m rdarts_tf.search --space=rnn_reduced --dataset=python_docs"
+
+
+def perplexities(records, defaults):
+    """Table 4's row, and perplexity by strength of L2.
+
+    Args:
+        defaults: {field: value} of a search's configuration.
+    """
+    yield Heading("Perplexities beside the paper's, which stand in brackets")
+    yield from errors.full_spaces(records, defaults)
+    points = _points(record for record in family(records) if record.method == "darts")
+    strengths = {x for found in points.values() for x, _ in found}
+    if len(strengths) > 1:
+        yield _picture(points)
+        yield Paragraph(
+            "The paper, on PTB and the reduced space: from 5e-7 to 45e-7 the median test perplexity "
+            "falls, and the validation perplexity of the one-shot model rises."
+        )
+    else:
+        command = f"{_SEARCH} --method=rdarts_l2"
+        yield from missing(
+            f"Searches by several strengths of L2 ({_STRENGTHS}) draw it:", [command]
+        )
+
+
+def _points(records):
+    """{what: [(L2, perplexity)]}."""
+    test, one_shot = "test, retrained", "validation, one-shot model"
+    found = {test: [], one_shot: []}
+    for record in records:
+        strength = record.config["weight_decay"]
+        found[test] += [(strength, evaluation.mean) for evaluation in record.tests[:1]]
+        last = (record.history or [{}])[-1].get("validation/perplexity")
+        found[one_shot] += [(strength, last)] if last is not None else []
+    return {what: points for what, points in found.items() if points}
+
+
+def _picture(points):
+    figure = charts.scatter(
+        {"L2 regularisation of the search": points},
+        y_label="perplexity",
+        title="perplexity by L2",
+        x_scale="log",
+    )
+    return Picture(
+        "perplexity_by_l2.png",
+        plots.to_png(figure),
+        "perplexity against L2 regularisation",
+        "Perplexity of retrained cells and of the one-shot models, a point for each search; as "
+        "Figure 19 of the paper.",
+    )
