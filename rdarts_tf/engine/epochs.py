@@ -4,8 +4,9 @@ import time
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 
-from rdarts_tf.engine import distribution, environment, summaries
+from rdarts_tf.engine import distribution, environment, needs, summaries
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs.files import RunDirError
 from rdarts_tf.runs.progress import Progress
@@ -41,7 +42,10 @@ class EpochRun:
         logbook: runs.logbook.Logbook.
         num_steps: of the present epoch.
         epoch, first_step: what comes next.
+        paced: whether a person was told how long it will take.
     """
+
+    paced = False
 
     @property
     def num_epochs(self):
@@ -143,6 +147,8 @@ class EpochRun:
                 seconds = max(time.monotonic() - start, 1e-3)
                 told = self.trainer.metrics() | self.speed(counted, seconds)
                 progress.advance(last - step, told)
+                if training_steps and not self.paced and step > first:  # the first one was traced
+                    self._tell_pace(seconds / (last - step))
                 counted = float(self.trainer.totals[-1].numpy())
                 size = max(1, min(4 * size, int((last - step) * _BLOCK_SECONDS / seconds)))
                 step = last
@@ -152,6 +158,11 @@ class EpochRun:
                     self._interrupt(step if training_steps else self.num_steps)
         finally:
             progress.close()
+
+    def _tell_pace(self, seconds):
+        self.paced = True
+        with tqdm.tqdm.external_write_mode():
+            self.say(needs.pace(seconds, self.num_steps, self.num_epochs - self.epoch))
 
     def _run_block(self, block, first, last):
         try:

@@ -11,6 +11,7 @@ from rdarts_tf.config import base
 from rdarts_tf.engine import (
     curvature,
     distribution,
+    needs,
     problems,
     search_steps,
     summaries,
@@ -91,6 +92,9 @@ class SearchRun(EpochRun):
             history=self.decisions.history,
         )
         self._note_environment(begun)
+        sampled = self.method.selection is not None
+        for sentence in needs.of_search(self.problem, self.net, self.config, sampled=sampled):
+            self.say(sentence)
         tags = self._tags("search", "skip_connections", "step_seconds")
         self.board = summaries.of(self.run_dir, tags, resume_step=self.epoch)
         self.board.hparams(dataclasses.asdict(self.config))

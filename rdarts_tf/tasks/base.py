@@ -180,6 +180,10 @@ class Problem:
         """The built Keras model; of a search with `alphas` {cell type: non-trainable variable [E, K]}."""
         raise NotImplementedError
 
+    def kept_values(self, net):
+        """Numbers that a pass of the supernet keeps for its derivative, for an example; None: not known."""
+        return None
+
     def facts(self, net):
         """What result.json tells of a derived network, a dict; "num_parameters" at least."""
         raise NotImplementedError

@@ -5,7 +5,7 @@ import tensorflow as tf
 from rdarts_tf import optimizers
 from rdarts_tf.drawing import plots
 from rdarts_tf.tasks import base
-from rdarts_tf.tasks.image_classification import augment, by_class, data, metrics, streams
+from rdarts_tf.tasks.image_classification import augment, by_class, data, kept, metrics, streams
 from rdarts_tf.tasks.image_classification.derived_network import derived, stem_for
 from rdarts_tf.tasks.image_classification.options import METRICS, SCORE
 from rdarts_tf.tasks.image_classification.supernet import Supernet
@@ -111,6 +111,11 @@ class Search(Classification):
         )
         net.build((None, *self.data.image_shape))
         return net
+
+    def kept_values(self, net):
+        height, width = (-(-side // (8 if net.stem else 1)) for side in self.data.image_shape[:2])
+        cells = [("reduce" if cell.reduction else "normal", cell.channels) for cell in net.cells]
+        return kept.values(self.space, cells, height * width)
 
     def compiled(self, *, gpus):
         """XLA has no second derivative of max pooling."""
