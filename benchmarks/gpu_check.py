@@ -193,8 +193,9 @@ class Check:
 
 
 def reason(error):
-    """The last line of an error that says something."""
-    return [line for line in str(error).splitlines() if line.strip()][-1].strip()[:300]
+    """The last two lines of an error that say something."""
+    lines = (line.strip().replace("|", "/") for line in str(error).splitlines())
+    return " ".join([line for line in lines if line and not line.startswith("[[")][-2:])[-300:]
 
 
 def main(argv=None):

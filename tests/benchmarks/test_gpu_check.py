@@ -106,13 +106,16 @@ def test_bits_that_differ_are_a_miss(check, monkeypatch):
 def test_where_deterministic_kernels_are_missing_the_default_ones_are_told(check, monkeypatch):
     def write(space, options):
         if options["deterministic"]:
-            raise RuntimeError("a traceback\nUnimplementedError: none of them\n")
+            raise RuntimeError("a traceback\n [[node]]\nUnimplementedError: none of them\n")
         np.savez(options["file"], **{"weights/x": np.array([1.0, "resumed" in options["file"]])})
 
     monkeypatch.setitem(gpu_child.JOBS, "resume", write)
     code, lines = check("--bits", "s2")
     assert code == 0
-    assert "| resume, deterministic: failed | UnimplementedError: none of them |" in lines[0]
+    assert (
+        "| resume, deterministic: failed | a traceback UnimplementedError: none of them |"
+        in lines[0]
+    )
     assert "| resumed, default kernels, CPU | differ by 1.0e+00 |" in lines[1]
 
 
