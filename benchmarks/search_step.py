@@ -3,16 +3,18 @@
     python benchmarks/search_step.py --peer=PATH/torch_peer.py --peer_python=PATH/python --out=FILE
 
 Each kind of step has a process of its own that traces once, which is its first step, and then waits;
-those of one space live at the same time, but `curvature`, whose peer alone takes 7 GiB. A round asks each of them for `--steps` steps and runs the
-peer once in each layout, so that all see the same state of the machine. A result is the median over
-the rounds of the median within a round, its spread the least and the largest of these. Ratios are
-ours / peer's; the peer's alpha step is a finite difference. Memory is the peak of each process. The
-step of `curvature` is an epoch's lambda_max by Lanczos to 1e-3 from a random start, beside the peer's
-full Hessian, of which it times three rows of each half.
+those of one space live at the same time, but `curvature`, whose peer alone takes 7 GiB. A round asks
+each of them for `--steps` steps and runs the peer once in each layout, so that all see the same state
+of the machine. A result is the median over the rounds of the median within a round, its spread the
+least and the largest of these. Ratios are ours / peer's; the peer's alpha step is a finite
+difference. Memory is the peak of each process. The step of `curvature` is an epoch's lambda_max by
+Lanczos to 1e-3 from a random start, beside the peer's full Hessian, of which it times three rows of
+each half.
 """
 
 import argparse
 import contextlib
+import itertools
 import json
 import pathlib
 import re
@@ -25,63 +27,97 @@ import time
 CASES = ("weight", "finite_difference", "exact", "curvature")
 PEER_KEYS = {"weight": "weight_step_seconds", "curvature": "hessian_seconds"}  # else the alpha step
 LAYOUTS = {"nchw": [], "nhwc": ["--channels_last"]}
+RATES = {"learning_rate": 0.025, "weight_decay": 3e-4, "drop_path_prob": 0.0}
 SIZES = {"cells": 8, "channels": 16, "batch": 64, "size": 32}
 
 
-def make_step(space_name, case, sizes):
+def make_step(space_name, case, sizes, **settings):
     """A function that runs one step of a kind: `weight`, `curvature`, or an alpha step by its name."""
+    import tensorflow as tf
+
+    from rdarts_tf.engine import curvature
+
+    alpha_step = "exact" if case in PEER_KEYS else case
+    search, pair = make_search(space_name, sizes, alpha_step=alpha_step, **settings)
+    if case == "weight":
+        search._alpha_step = lambda *args: None
+    else:
+        search._weight_step = lambda *args: tf.constant(0.0)
+    if case != "curvature":
+        return stepping(search, pair)
+    measured = curvature.Curvature(search, eigensolver="lanczos", tolerance=1e-3)
+
+    def measure():
+        measured.vector.assign(tf.zeros_like(measured.vector))
+        found = measured.measure([pair[1]], epoch=0, rates=RATES)
+        _note(f"{space_name}: lambda_max {found.lambda_max:.6g}, {found.products} products")
+
+    return measure
+
+
+def make_search(space_name, sizes, *, dtype=None, **settings):
+    """(search_steps.Search, (training batch, validation batch)) of random images.
+
+    Args:
+        sizes: as SIZES.
+        dtype: of the network; settings: of the search.
+    """
     import numpy as np
     import tensorflow as tf
 
     from rdarts_tf import registry
-    from rdarts_tf.engine import curvature, distribution, search_steps
+    from rdarts_tf.engine import distribution, search_steps
     from rdarts_tf.tasks.image_classification import options, supernet, task
-
-    class WeightOnly(search_steps.Search):
-        def _alpha_step(self, *args):
-            pass
-
-    class AlphaOnly(search_steps.Search):
-        def _weight_step(self, *args):
-            return tf.constant(0.0)
 
     distribution.configure_runtime()
     space = registry.load("spaces", space_name)[0].SPACE
     image = (sizes["size"], sizes["size"], 3)
     net = supernet.Supernet(
-        space, 10, channels=sizes["channels"], num_cells=sizes["cells"], name="supernet"
+        space, 10, channels=sizes["channels"], num_cells=sizes["cells"], dtype=dtype
     )
     net.build((None, *image))
-    alpha_step = "exact" if case in PEER_KEYS else case
-    settings = options.SearchConfig(space=space_name, dataset="digits", alpha_step=alpha_step)
-    problem = task.Search(settings, settings.load_dataset())  # for its losses; the batches are ours
-    kind = WeightOnly if case == "weight" else AlphaOnly
-    search = kind(problem, net, config=settings, strategy=tf.distribute.get_strategy())
-    rng = np.random.default_rng(0)
-    images = rng.normal(size=(sizes["batch"], *image)).astype(np.float32)
-    labels = rng.integers(10, size=sizes["batch"]).astype(np.int32)
-    if case == "curvature":
-        measured = curvature.Curvature(search, eigensolver="lanczos", tolerance=1e-3)
-        batch = (tf.constant(images), tf.constant(labels))
+    config = options.SearchConfig(space=space_name, dataset="digits", **settings)
+    problem = task.Search(config, config.load_dataset())  # for its losses; the batches are ours
+    strategy, rng = tf.distribute.get_strategy(), np.random.default_rng(0)
+    search = search_steps.Search(problem, net, config=config, strategy=strategy)
 
-        def measure():
-            measured.vector.assign(tf.zeros_like(measured.vector))
-            found = measured.measure([batch], epoch=0, rates={"drop_path_prob": 0.0})
-            _note(f"{space_name}: lambda_max {found.lambda_max:.6g}, {found.products} products")
+    def batch():
+        images = rng.normal(size=(sizes["batch"], *image)).astype(np.float32)
+        labels = rng.integers(10, size=sizes["batch"]).astype(np.int32)
+        return tf.constant(images, net.trainable_variables[0].dtype), tf.constant(labels)
 
-        return measure
-    iterator = iter(tf.data.Dataset.from_tensors(((images, labels),) * 2).repeat())
-    rates = {"learning_rate": 0.025, "weight_decay": 3e-4, "drop_path_prob": 0.0}
-    rates = {name: tf.constant(rate) for name, rate in rates.items()}
-    first, last, epoch = tf.constant(0), tf.constant(1), tf.constant(0)
-    return lambda: search.search_block(iterator, first, last, epoch, rates)[1].numpy()
+    return search, (batch(), batch())
 
 
-def serve(step):
-    """Answers each number of steps that comes in by a line with their seconds, after a first step."""
-    _answer(seconds=_timed(step))
+def stepping(search, pair, *, first=0):
+    """A function that runs a step of a search, the next one each time, and returns its loss."""
+    import tensorflow as tf
+
+    iterator, steps = iter(tf.data.Dataset.from_tensors(pair).repeat()), itertools.count(first)
+    rates = {name: tf.constant(rate) for name, rate in RATES.items()}
+
+    def step():
+        at = tf.constant(next(steps))
+        return search.search_block(iterator, at, at + 1, tf.constant(0), rates)[1].numpy()
+
+    return step
+
+
+def serve(step, told=dict):
+    """Answers each number of steps that comes in by a line with their seconds, after a first step.
+
+    Args:
+        told: () -> dict of what each answer tells besides.
+    """
+
+    def answer(seconds):
+        status = pathlib.Path("/proc/self/status").read_text()
+        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
+        print(json.dumps({"seconds": seconds, "rss_gib": peak} | told()), flush=True)
+
+    answer(_timed(step))
     for line in sys.stdin:
-        _answer(seconds=[_timed(step) for _ in range(int(line))])
+        answer([_timed(step) for _ in range(int(line))])
 
 
 def _timed(step):
@@ -90,18 +126,13 @@ def _timed(step):
     return time.perf_counter() - start
 
 
-def _answer(**values):
-    status = pathlib.Path("/proc/self/status").read_text()
-    peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
-    print(json.dumps(values | {"rss_gib": peak}), flush=True)
-
-
 class Child:
     """A process that has traced one kind of step and runs it when asked.
 
     Attributes:
         first_seconds: of the first step, tracing included.
         rss_gib: peak memory so far.
+        told: the last answer.
     """
 
     def __init__(self, space, case, sizes, *, script=__file__):
@@ -131,14 +162,23 @@ class Child:
         if not line:
             self.errors.seek(0)
             raise RuntimeError(f"the process has ended:\n{self.errors.read()[-2000:]}")
-        answer = json.loads(line)
-        self.rss_gib = answer["rss_gib"]
-        return answer["seconds"]
+        self.told = json.loads(line)
+        self.rss_gib = self.told["rss_gib"]
+        return self.told["seconds"]
 
 
-def run_peer(args, space, layout, *, rows):
+def run_peer(args, space, layout, *, rows, flags=()):
     """{"weight_step_seconds", "alpha_step_seconds", "peak_rss_gib", ...}."""
-    command = [args.peer_python, args.peer, "--space", space, "--rows", rows, *LAYOUTS[layout]]
+    command = [
+        args.peer_python,
+        args.peer,
+        "--space",
+        space,
+        "--rows",
+        rows,
+        *LAYOUTS[layout],
+        *flags,
+    ]
     command += ["--repeats", str(args.steps)]
     for name in SIZES:
         command += [f"--{name}", str(getattr(args, name))]
