@@ -74,7 +74,8 @@ class RunConfig:
     jit_compile: str = option(
         "devices",
         "auto",
-        "XLA on a single device; auto: if that is a GPU and no max pooling needs a second derivative",
+        "XLA on a single device, of each primitive of a supernet, else of whole steps; auto: if that "
+        "is a GPU",
         choices=("auto", "true", "false"),
     )
     checkpoint_every: int = option("run directory", 1, "epochs between checkpoints", low=1)

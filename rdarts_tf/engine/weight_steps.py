@@ -12,6 +12,7 @@ from rdarts_tf import optimizers
 from rdarts_tf.engine import distribution
 from rdarts_tf.engine.packing import Packing
 from rdarts_tf.errors import UserError
+from rdarts_tf.layers import traced_once
 
 # Streams of random draws, folded into the key of an epoch; the data pipelines use 0 to 4.
 ALPHA_TRAIN, ALPHA_VALID, WEIGHT, VALIDATE, ALPHA_PLUS, ALPHA_MINUS = range(16, 22)
@@ -46,7 +47,8 @@ class WeightTraining:
 
     def __init__(self, problem, net, *, config, strategy, seed):
         self.problem, self.net, self.config, self.strategy = problem, net, config, strategy
-        self.seed, self.recipe, self.jit = seed, problem.recipe(), _compiles(problem, config)
+        self.seed, self.recipe = seed, problem.recipe()
+        self.jit = strategy.num_replicas_in_sync == 1 and _compiles(problem, config)
         if config.jit_compile == "true" and strategy.num_replicas_in_sync > 1:
             raise UserError(
                 f"--jit_compile=true compiles on a single device, not on "
@@ -82,9 +84,9 @@ class WeightTraining:
         if self.strategy.num_replicas_in_sync > 1:
             return tf.autograph.experimental.do_not_convert(step)
         options = {"experimental_attributes": {"_noinline": True}}
-        return tf.function(
-            step, autograph=False, **({"jit_compile": True} if self.jit else options)
-        )
+        if self.jit and not self.problem.compiled_by_primitive:
+            options = {"jit_compile": True}
+        return tf.function(step, autograph=False, **options)
 
     def variables(self):
         """{name: variable} of everything that a checkpoint holds."""
@@ -167,7 +169,10 @@ class WeightTraining:
 
         def call(*inputs, **kwargs):
             nonlocal moved
-            outputs, moved = self.net.stateless_call(w, state, *inputs, training=training, **kwargs)
+            with traced_once.compiling(self.jit):
+                outputs, moved = self.net.stateless_call(
+                    w, state, *inputs, training=training, **kwargs
+                )
             return outputs
 
         carry = [tf.convert_to_tensor(v) for v in self.carries.get(stream, ())]

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from rdarts_tf.layers.batch_norm import BatchNorm, moved, normalise
 from rdarts_tf.layers.padded import fan_in_uniform
-from rdarts_tf.layers.traced_once import TracedOnce
+from rdarts_tf.layers.traced_once import TracedOnce, compiled
 
 
 class Primitive(keras.layers.Layer):
@@ -57,7 +57,7 @@ class Primitive(keras.layers.Layer):
             norms = [bn.with_moving_statistics for bn in norms]
             return self.compute(x, kernels, norms, scale, training=False, **self.options)
         inputs = [x] if scale is None else [x, scale]
-        function = _traced(type(self), len(norms), tuple(self.options.items()))
+        function = _traced(type(self), len(norms), tuple(self.options.items()), compiled())
         if norms and norms[0].total:  # sums over replicas cannot stand in a function of their own
             function = functools.partial(function.function, total=norms[0].total)
         weights = [*kernels, *(p for bn in norms for p in bn.parameters())]
@@ -72,12 +72,13 @@ class Primitive(keras.layers.Layer):
         return {"stride": self.stride}
 
     @staticmethod
-    def compute(x, kernels, norms, scale=None, *, training, **options):
+    def compute(x, kernels, norms, scale=None, *, training, jit=False, **options):
         """scale * op(x), a function of its arguments alone.
 
         Args:
             kernels: list of tensors, as named by `kernels`.
             norms: list of functions (x, kernel, scale) -> scale * BN(x kernel), as named by `norms`.
+            jit: XLA compiles it.
             options: as `options`.
         """
         raise NotImplementedError
@@ -89,8 +90,9 @@ class Primitive(keras.layers.Layer):
 
 
 @functools.cache
-def _traced(kind, num_norms, options):
+def _traced(kind, num_norms, options, jit):
     """The training of primitives of one kind, traced once for all that have these options."""
+    options = {"training": True, "jit": jit} | dict(options)
 
     def function(x, weights, state, *, total=None):
         num_kernels, statistics = len(kind.kernels), []
@@ -107,10 +109,10 @@ def _traced(kind, num_norms, options):
             return of_batch
 
         norms = [norm(i) for i in range(num_norms)]
-        y = kind.compute(x[0], weights[:num_kernels], norms, *x[1:], training=True, **dict(options))
+        y = kind.compute(x[0], weights[:num_kernels], norms, *x[1:], **options)
         return y, moved(state, statistics)
 
-    return TracedOnce(function)
+    return TracedOnce(function, jit=jit)
 
 
 def scaled(x, scale):

@@ -136,8 +136,8 @@ class Pool(Primitive):
         return super().options | {"kind": self.kind}
 
     @staticmethod
-    def compute(x, kernels, norms, scale=None, *, stride, kind, training):
-        pool = max_pool if kind == "max" else avg_pool
+    def compute(x, kernels, norms, scale=None, *, stride, kind, training, jit=False):
+        pool = functools.partial(max_pool, jit=jit) if kind == "max" else avg_pool
         y = pool(x, stride, training=training)
         return norms[0](y, None, scale) if norms else scaled(y, scale)
 

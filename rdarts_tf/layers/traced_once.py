@@ -26,6 +26,7 @@ OPTIONS = {"autograph": False, "experimental_attributes": {"_noinline": True}}
 
 # Of a thread, since each replica is traced in one of its own.
 _HELD = contextvars.ContextVar("held", default=False)
+_COMPILED = contextvars.ContextVar("compiled", default=False)
 _KEPT = contextvars.ContextVar(
     "kept", default=None
 )  # a list in f, in its derivatives an iterator of it
@@ -46,19 +47,31 @@ def weights_held():
     return within(_HELD, True)
 
 
+def compiling(whether):
+    """The primitives that are called within take functions that XLA compiles, or plain ones."""
+    return within(_COMPILED, whether)
+
+
+def compiled():
+    """Whether XLA compiles what is called here, see `compiling`."""
+    return _COMPILED.get()
+
+
 class TracedOnce:
     """f, traced once for each signature.
 
     Args:
         function: (x, w, state) -> (y, moved), pure; lists of tensors, but y. There is no gradient in
             state nor of moved.
+        jit: XLA compiles each of the three.
     """
 
-    def __init__(self, function):
+    def __init__(self, function, *, jit=False):
         self.function = function
-        self._forward = tf.function(self._value, **OPTIONS)
-        self._backward = tf.function(self._vjp, **OPTIONS)
-        self._backward_again = tf.function(self._vjp_of_vjp, **OPTIONS)
+        options = OPTIONS | ({"jit_compile": True} if jit else {})
+        self._forward = tf.function(self._value, **options)
+        self._backward = tf.function(self._vjp, **options)
+        self._backward_again = tf.function(self._vjp_of_vjp, **options)
 
     def __call__(self, x, w, state=()):
         """(y, moved), y differentiable twice."""

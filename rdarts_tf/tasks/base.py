@@ -162,9 +162,12 @@ class Problem:
         examined: answers -> ({name: number, list or dict}, {tag: figure}) of a trained network, for
             result.json and TensorBoard; answers are pairs (outputs, batch) of a pass over the scored
             split as arrays. None: nothing more is told than the metrics.
+        compiled_by_primitive: XLA compiles the functions of each primitive instead of whole steps; for
+            supernets, whose second derivatives in one graph it takes many minutes to compile.
     """
 
     carries = {}
+    compiled_by_primitive = False
     COUNTED, KEEPS_BEST = None, False
     returns = test_steps = 0
     examined = None

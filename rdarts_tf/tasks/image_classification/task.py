@@ -88,6 +88,8 @@ class Search(Classification):
         UserError: a split that is too small, or a cutout that blanks every image.
     """
 
+    compiled_by_primitive = True
+
     def __init__(self, config, dataset):
         train, valid = data.split_search(dataset, config.train_portion)
         streams.check_batch_size(config.batch_size, train, name="search training")
@@ -116,12 +118,6 @@ class Search(Classification):
         height, width = (-(-side // (8 if net.stem else 1)) for side in self.data.image_shape[:2])
         cells = [("reduce" if cell.reduction else "normal", cell.channels) for cell in net.cells]
         return kept.values(self.space, cells, height * width)
-
-    def compiled(self, *, gpus):
-        """XLA has no second derivative of max pooling."""
-        rows = [names for by_edge in self.space.primitives.values() for names in by_edge]
-        pools = any("max_pool_3x3" in names for names in rows)
-        return gpus > 0 and not (pools and self.config.alpha_step == "exact")
 
     def rates(self, config, epoch):
         """Cosine annealing; drop path rises linearly to the last epoch (Zela et al. 2020, sec. 5.1)."""
