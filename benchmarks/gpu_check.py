@@ -17,8 +17,8 @@ of it. In float32 ten times what the CPU's own float32 is off, since a GPU round
 another order, but at least `FLOORS`: a ReLU or a pool whose inputs differ by less than the rounding
 goes the other way on any device, and one of 10^4 moves a derivative by 10^-3 or so of itself.
 
-Bits: four steps in one run, and two resumed from its checkpoint, with deterministic kernels. Where
-TensorFlow has none, its words, and how far the two differ without.
+Bits: four steps in one run beside two resumed from its checkpoint, with deterministic kernels and, for
+comparison, TensorFlow's default ones. Where TensorFlow has no deterministic kernel, its words.
 """
 
 import argparse
@@ -39,6 +39,7 @@ FLOORS = {"loss": 1e-5, "statistics": 1e-5, "weight step": 1e-3, "alpha gradient
 FLOORS |= {"Hessian product": 1e-2}
 SMALL = {"cells": 3, "channels": 4, "batch": 8, "size": 16}
 COMPILED = {"false": "", "true": ", XLA"}
+RUNS = ("whole", "resumed")
 
 
 def differences(found, reference):
@@ -120,27 +121,26 @@ class Check:
             self.row(space, f"{quantity}, {on}", value, told, missed=not off <= most)
 
     def bits(self, space):
-        """Whether a resumed run ends with the bits of one that was not interrupted."""
-        for kernels in ("deterministic", "default"):
-            files = [str(self.folder / f"{name}_{kernels}.npz") for name in ("whole", "resumed")]
-            options = {
-                "deterministic": kernels == "deterministic",
-                "middle": f"{files[0]}.half.npz",
-            }
-            for file in files:
-                asked = {("resume", kernels): (space, "resume", options | {"file": file})}
-                for child in self.children(asked).values():
-                    child.close()
-                if not os.path.exists(file):
-                    break
-            else:
-                whole, resumed = (dict(np.load(file)) for file in files)
+        """Whether resumed runs end with the bits of those that were not interrupted."""
+        kernels = ("deterministic", "default")
+        files = {(run, k): self.folder / f"{run}_{k}.npz" for run in RUNS for k in kernels}
+        for run in RUNS:
+            asked = {}
+            for k in kernels:
+                middle, options = self.folder / f"middle_{k}.npz", {"deterministic": k != "default"}
+                if run == "whole" or middle.exists():
+                    options |= {"middle": str(middle), "file": str(files[run, k])}
+                    asked[run, k] = (space, "resume", options)
+            for child in self.children(asked).values():
+                child.close()
+        for k in kernels:
+            if all(files[run, k].exists() for run in RUNS):
+                whole, resumed = (dict(np.load(files[run, k])) for run in RUNS)
                 same = all(np.array_equal(whole[name], resumed[name]) for name in whole)
                 off = max(differences(resumed, whole).values())
                 value = "the same bits" if same else f"differ by {off:.1e}"
-                missed = kernels == "deterministic" and not same
-                self.row(space, f"resumed, {kernels} kernels, {self.device}", value, missed=missed)
-                return
+                missed = k == "deterministic" and not same
+                self.row(space, f"resumed, {k} kernels, {self.device}", value, missed=missed)
 
     def steps(self, space):
         """Seconds and memory of each kind of step, then the peer's."""
