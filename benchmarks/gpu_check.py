@@ -82,17 +82,24 @@ class Check:
         return started
 
     def _child(self, space, case, options):
-        if self.left() <= 0:
-            raise RuntimeError("not reached within --budget_s")
-        common = {"gpu": True, "jit": "false", "sizes": SMALL, "end": time.time() + self.left()}
-        return search_step.Child(space, case, common | options, script=gpu_child.__file__)
+        start, most = time.time(), min(self.args.start_s, self.left())
+        common = {"gpu": True, "jit": "false", "sizes": SMALL, "start_s": most}
+        common["end"] = start + self.left()
+        try:
+            if most > 1:
+                return search_step.Child(space, case, common | options, script=gpu_child.__file__)
+        except RuntimeError:
+            if time.time() < start + most - 1:
+                raise
+        raise RuntimeError(f"no first step within the {most:.0f} s left of --start_s, --budget_s")
 
     def parity(self, spaces):
         """Compares numbers of the device with those of the CPU."""
         kinds = [(d, on, "false") for d in ("float64", "float32") for on in ("CPU", "device")]
+        kinds += [("float32", "device", "true")] * ("true" in self.args.jit_compile)
         asked, found = {}, {}
         for space in spaces:
-            for dtype, on, jit in [*kinds, ("float32", "device", "true")]:
+            for dtype, on, jit in kinds:
                 file = str(self.folder / f"{space}_{dtype}_{on}_{jit}.npz")
                 options = {"dtype": dtype, "gpu": on == "device", "jit": jit, "file": file}
                 asked[dtype, on, jit, space] = (space, "numbers", options)
@@ -145,11 +152,10 @@ class Check:
     def steps(self, space):
         """Seconds and memory of each kind of step, then the peer's."""
         sizes = {name: getattr(self.args, name) for name in search_step.SIZES}
-        keys = [(c, jit) for c in ("exact", "weight", "finite_difference") for jit in COMPILED]
-        asked = {
-            key: (space, key[0], {"sizes": sizes, "jit": key[1]})
-            for key in [*keys, ("curvature", "false")]
-        }
+        cases, jits = ("exact", "weight", "finite_difference"), self.args.jit_compile
+        keys = [(case, jit) for jit in jits for case in cases]
+        keys += [("curvature", "false")] * ("false" in jits)
+        asked = {key: (space, key[0], {"sizes": sizes, "jit": key[1]}) for key in keys}
         seconds, children = {}, self.children(asked)
         for (case, jit), child in children.items():
             what, steps = f"{case}{COMPILED[jit]}", 1 if case == "curvature" else self.args.steps
@@ -204,8 +210,10 @@ def main(argv=None):
     parser.add_argument("--parity", nargs="*", default=["darts", "s4"], help="spaces compared")
     parser.add_argument("--bits", nargs="*", default=["s2"], help="spaces resumed")
     parser.add_argument("--space", nargs="*", default=["s1", "s2", "s4", "darts"], help="timed")
+    parser.add_argument("--jit_compile", nargs="+", choices=COMPILED, default=[*COMPILED])
     parser.add_argument("--budget_s", type=float, default=3600.0)
     parser.add_argument("--parallel", type=int, default=1, help="processes that start at once")
+    parser.add_argument("--start_s", type=float, default=600.0, help="until a first step at most")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5, help="of each kind in a round")
     parser.add_argument("--peer", default="../shared/bench/torch_peer.py")
