@@ -139,6 +139,7 @@ class Check:
                     options |= {"middle": str(middle), "file": str(files[run, k])}
                     asked[run, k] = (space, "resume", options)
             for child in self.children(asked).values():
+                self.device = child.told["device"]
                 child.close()
         for k in kernels:
             if all(files[run, k].exists() for run in RUNS):
@@ -166,12 +167,12 @@ class Check:
                 continue
             finally:
                 child.close()
-            seconds[what] = statistics.median(rounds)
+            seconds[what], told = statistics.median(rounds), child.told
+            self.device = told["device"]
             value = f"{seconds[what]:.4f} s ({min(rounds):.4f}-{max(rounds):.4f})"
-            told = child.told
             memory = f"{told['device_gib']:.2f} GiB of the device, {child.rss_gib:.1f} GiB beside"
             first = f"first {child.first_seconds:.1f} s with {len(children)} processes"
-            self.row(space, f"{what}, {told['device']}", value, f"{first}, {memory}")
+            self.row(space, f"{what}, {self.device}", value, f"{first}, {memory}")
         self.peer(space, seconds)
 
     def peer(self, space, seconds):

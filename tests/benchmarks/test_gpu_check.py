@@ -144,11 +144,15 @@ def test_without_deterministic_kernels_their_lack_and_the_difference_are_told(ch
 def test_steps_beside_the_peer_and_a_compilation_that_fails(check, monkeypatch, tmp_path):
     monkeypatch.setattr(search_step, "make_step", lambda *args, **kwargs: lambda: None)
     peer, found = tmp_path / "peer.py", dict.fromkeys(search_step.PEER_KEYS.values(), 0.5)
-    peer.write_text(f"print('''{json.dumps(found | {'alpha_step_seconds': 0.125})}''')")
+    device = {"device": "a GPU", "device_gib": 1.5}
+    monkeypatch.setattr(gpu_child, "device", lambda: device)
+    on_gpu = "import sys; assert 'cuda' in sys.argv; "
+    peer.write_text(on_gpu + f"print('''{json.dumps(found | {'alpha_step_seconds': 0.125})}''')")
     code, lines = check("--space", "s1", f"--peer={peer}")
     assert code == 0
     assert sum(", true: failed | XLA cannot |" in line for line in lines) == 3
-    assert sum(" | 0.2500 s (0.2500-0.2500) | first " in line for line in lines) == 4
+    timed = [line for line in lines if ", a GPU | 0.2500 s (0.2500-0.2500) | first " in line]
+    assert len(timed) == 4 and all("1.50 GiB of the device, 0.5 GiB beside" in x for x in timed)
     assert "exact 2.000, weight 0.500, finite_difference 2.000, curvature 0.500 |" in lines[-1]
 
 
