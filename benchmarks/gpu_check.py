@@ -17,8 +17,8 @@ of it. In float32 ten times what the CPU's own float32 is off, since a GPU round
 another order, but at least `FLOORS`: a ReLU or a pool whose inputs differ by less than the rounding
 goes the other way on any device, and one of 10^4 moves a derivative by 10^-3 or so of itself.
 
-Bits: four steps in one run, and two resumed from its checkpoint, with deterministic kernels. Where
-TensorFlow has none, its words, and how far the two differ without.
+Bits: four steps in one run beside two resumed from its checkpoint, with deterministic kernels and, for
+comparison, TensorFlow's default ones. Where TensorFlow has no deterministic kernel, its words.
 """
 
 import argparse
@@ -39,6 +39,7 @@ FLOORS = {"loss": 1e-5, "statistics": 1e-5, "weight step": 1e-3, "alpha gradient
 FLOORS |= {"Hessian product": 1e-2}
 SMALL = {"cells": 3, "channels": 4, "batch": 8, "size": 16}
 COMPILED = {"false": "", "true": ", XLA"}
+RUNS = ("whole", "resumed")
 
 
 def differences(found, reference):
@@ -81,17 +82,24 @@ class Check:
         return started
 
     def _child(self, space, case, options):
-        if self.left() <= 0:
-            raise RuntimeError("not reached within --budget_s")
-        common = {"gpu": True, "jit": "false", "sizes": SMALL, "end": time.time() + self.left()}
-        return search_step.Child(space, case, common | options, script=gpu_child.__file__)
+        start, most = time.time(), min(self.args.start_s, self.left())
+        common = {"gpu": True, "jit": "false", "sizes": SMALL, "start_s": most}
+        common["end"] = start + self.left()
+        try:
+            if most > 1:
+                return search_step.Child(space, case, common | options, script=gpu_child.__file__)
+        except RuntimeError:
+            if time.time() < start + most - 1:
+                raise
+        raise RuntimeError(f"no first step within the {most:.0f} s left of --start_s, --budget_s")
 
     def parity(self, spaces):
         """Compares numbers of the device with those of the CPU."""
         kinds = [(d, on, "false") for d in ("float64", "float32") for on in ("CPU", "device")]
+        kinds += [("float32", "device", "true")] * ("true" in self.args.jit_compile)
         asked, found = {}, {}
         for space in spaces:
-            for dtype, on, jit in [*kinds, ("float32", "device", "true")]:
+            for dtype, on, jit in kinds:
                 file = str(self.folder / f"{space}_{dtype}_{on}_{jit}.npz")
                 options = {"dtype": dtype, "gpu": on == "device", "jit": jit, "file": file}
                 asked[dtype, on, jit, space] = (space, "numbers", options)
@@ -120,36 +128,35 @@ class Check:
             self.row(space, f"{quantity}, {on}", value, told, missed=not off <= most)
 
     def bits(self, space):
-        """Whether a resumed run ends with the bits of one that was not interrupted."""
-        for kernels in ("deterministic", "default"):
-            files = [str(self.folder / f"{name}_{kernels}.npz") for name in ("whole", "resumed")]
-            options = {
-                "deterministic": kernels == "deterministic",
-                "middle": f"{files[0]}.half.npz",
-            }
-            for file in files:
-                asked = {("resume", kernels): (space, "resume", options | {"file": file})}
-                for child in self.children(asked).values():
-                    child.close()
-                if not os.path.exists(file):
-                    break
-            else:
-                whole, resumed = (dict(np.load(file)) for file in files)
+        """Whether resumed runs end with the bits of those that were not interrupted."""
+        kernels = ("deterministic", "default")
+        files = {(run, k): self.folder / f"{run}_{k}.npz" for run in RUNS for k in kernels}
+        for run in RUNS:
+            asked = {}
+            for k in kernels:
+                middle, options = self.folder / f"middle_{k}.npz", {"deterministic": k != "default"}
+                if run == "whole" or middle.exists():
+                    options |= {"middle": str(middle), "file": str(files[run, k])}
+                    asked[run, k] = (space, "resume", options)
+            for child in self.children(asked).values():
+                self.device = child.told["device"]
+                child.close()
+        for k in kernels:
+            if all(files[run, k].exists() for run in RUNS):
+                whole, resumed = (dict(np.load(files[run, k])) for run in RUNS)
                 same = all(np.array_equal(whole[name], resumed[name]) for name in whole)
                 off = max(differences(resumed, whole).values())
                 value = "the same bits" if same else f"differ by {off:.1e}"
-                missed = kernels == "deterministic" and not same
-                self.row(space, f"resumed, {kernels} kernels, {self.device}", value, missed=missed)
-                return
+                missed = k == "deterministic" and not same
+                self.row(space, f"resumed, {k} kernels, {self.device}", value, missed=missed)
 
     def steps(self, space):
         """Seconds and memory of each kind of step, then the peer's."""
         sizes = {name: getattr(self.args, name) for name in search_step.SIZES}
-        keys = [(c, jit) for c in ("exact", "weight", "finite_difference") for jit in COMPILED]
-        asked = {
-            key: (space, key[0], {"sizes": sizes, "jit": key[1]})
-            for key in [*keys, ("curvature", "false")]
-        }
+        cases, jits = ("exact", "weight", "finite_difference"), self.args.jit_compile
+        keys = [(case, jit) for jit in jits for case in cases]
+        keys += [("curvature", "false")] * ("false" in jits)
+        asked = {key: (space, key[0], {"sizes": sizes, "jit": key[1]}) for key in keys}
         seconds, children = {}, self.children(asked)
         for (case, jit), child in children.items():
             what, steps = f"{case}{COMPILED[jit]}", 1 if case == "curvature" else self.args.steps
@@ -160,12 +167,12 @@ class Check:
                 continue
             finally:
                 child.close()
-            seconds[what] = statistics.median(rounds)
+            seconds[what], told = statistics.median(rounds), child.told
+            self.device = told["device"]
             value = f"{seconds[what]:.4f} s ({min(rounds):.4f}-{max(rounds):.4f})"
-            told = child.told
             memory = f"{told['device_gib']:.2f} GiB of the device, {child.rss_gib:.1f} GiB beside"
             first = f"first {child.first_seconds:.1f} s with {len(children)} processes"
-            self.row(space, f"{what}, {told['device']}", value, f"{first}, {memory}")
+            self.row(space, f"{what}, {self.device}", value, f"{first}, {memory}")
         self.peer(space, seconds)
 
     def peer(self, space, seconds):
@@ -204,8 +211,10 @@ def main(argv=None):
     parser.add_argument("--parity", nargs="*", default=["darts", "s4"], help="spaces compared")
     parser.add_argument("--bits", nargs="*", default=["s2"], help="spaces resumed")
     parser.add_argument("--space", nargs="*", default=["s1", "s2", "s4", "darts"], help="timed")
+    parser.add_argument("--jit_compile", nargs="+", choices=COMPILED, default=[*COMPILED])
     parser.add_argument("--budget_s", type=float, default=3600.0)
     parser.add_argument("--parallel", type=int, default=1, help="processes that start at once")
+    parser.add_argument("--start_s", type=float, default=600.0, help="until a first step at most")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5, help="of each kind in a round")
     parser.add_argument("--peer", default="../shared/bench/torch_peer.py")

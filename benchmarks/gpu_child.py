@@ -114,7 +114,16 @@ def resume(space, options):
 JOBS = {"numbers": numbers, "resume": resume}
 
 
+def main(space, case, options):
+    """Ends with `start_s` without a first step, else at the time `end`, whatever it is doing."""
+
+    def told():
+        signal.alarm(max(1, round(options["end"] - time.time())))
+        return device()
+
+    signal.alarm(round(options["start_s"]))
+    search_step.serve(begin(space, case, options), told)
+
+
 if __name__ == "__main__":
-    of = json.loads(sys.argv[2])
-    signal.alarm(max(1, round(of[2]["end"] - time.time())))  # the process ends with the budget
-    search_step.serve(begin(*of), device)
+    main(*json.loads(sys.argv[2]))

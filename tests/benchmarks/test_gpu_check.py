@@ -19,7 +19,7 @@ class Here:
     rss_gib = 0.5
 
     def __init__(self, space, case, options, *, script):
-        if options["jit"] == "true":
+        if options["jit"] == "true" and case in search_step.CASES:
             raise RuntimeError("XLA cannot")
         self.step, start = gpu_child.begin(space, case, options), time.monotonic()
         self.step()
@@ -49,15 +49,30 @@ def check(monkeypatch, capsys):
     return check
 
 
-def test_the_cpu_has_the_numbers_and_bits_of_the_cpu(check, monkeypatch):
-    small = base.uniform("s5", ("skip_connect", "dil_conv_3x3"), num_nodes=1)
-    monkeypatch.setattr(s5, "SPACE", small)
-    code, lines = check("--parity", "s5", "--bits", "s5")
+@pytest.fixture
+def small(monkeypatch):
+    """The name of a space that is traced in seconds."""
+    cell = base.uniform("s5", ("skip_connect", "dil_conv_3x3"), num_nodes=1)
+    monkeypatch.setattr(s5, "SPACE", cell)
+    return "s5"
+
+
+def test_the_cpu_has_the_numbers_of_the_cpu(check, small):
+    code, lines = check("--parity", small, "--jit_compile=false")
     assert code == 0, lines
     for dtype in ("float64", "float32"):
         rows = [line for line in lines if f", {dtype}, CPU beside CPU | " in line]
         assert {row.split(" | ")[1].split(",")[0] for row in rows} == {*gpu_check.FLOORS}
-    assert sum("resumed, deterministic kernels, CPU | the same bits" in line for line in lines) == 1
+
+
+def test_a_resumed_run_ends_with_the_same_bits(small, tmp_path):
+    files = {name: str(tmp_path / f"{name}.npz") for name in ("middle", "whole", "resumed")}
+    for name in gpu_check.RUNS:
+        options = {"middle": files["middle"], "file": files[name], "deterministic": True}
+        gpu_child.resume(small, options | {"sizes": TINY})
+    middle, whole, resumed = (dict(np.load(file)) for file in files.values())
+    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+    assert not np.array_equal(middle["adam/m/reduce"], whole["adam/m/reduce"])
 
 
 @pytest.fixture
@@ -89,49 +104,61 @@ def test_a_difference_beyond_the_tolerance_is_a_miss(check, numbers, dtype, fact
     numbers[dtype] = factor
     code, lines = check("--parity", "s5")
     assert code == missed
+    assert len(lines) == 3 * len(gpu_check.FLOORS)
     for line in lines:
         assert ("MISSED" in line) == (missed and f", {dtype}" in line), line
 
 
-def test_bits_that_differ_are_a_miss(check, monkeypatch):
+@pytest.fixture
+def resume(monkeypatch):
+    """Whose resumed runs end elsewhere, {deterministic: whether they do, or what is raised}."""
+    found = {True: False, False: False}
+
     def write(space, options):
-        np.savez(options["file"], **{"weights/x": np.array([1.0, "resumed" in options["file"]])})
+        if isinstance(found[options["deterministic"]], Exception):
+            raise found[options["deterministic"]]
+        moved = found[options["deterministic"]] and "resumed" in options["file"]
+        for file in (options["file"], options["middle"]):
+            np.savez(file, **{"weights/x": np.array([1.0, moved])})
 
     monkeypatch.setitem(gpu_child.JOBS, "resume", write)
-    code, (line,) = check("--bits", "s2")
+    return found
+
+
+def test_bits_that_differ_with_deterministic_kernels_are_a_miss(check, resume):
+    resume[True] = True
+    code, (own, default) = check("--bits", "s2")
     assert code == 1
-    assert "differ by 1.0e+00" in line
+    assert "| resumed, deterministic kernels, CPU | differ by 1.0e+00 |  MISSED |" in own
+    assert "| resumed, default kernels, CPU | the same bits |" in default
 
 
-def test_where_deterministic_kernels_are_missing_the_default_ones_are_told(check, monkeypatch):
-    def write(space, options):
-        if options["deterministic"]:
-            raise RuntimeError("a traceback\n [[node]]\nUnimplementedError: none of them\n")
-        np.savez(options["file"], **{"weights/x": np.array([1.0, "resumed" in options["file"]])})
-
-    monkeypatch.setitem(gpu_child.JOBS, "resume", write)
+def test_without_deterministic_kernels_their_lack_and_the_difference_are_told(check, resume):
+    resume[True], resume[False] = RuntimeError("graph\n [[node]]\nnone of them\n"), True
     code, lines = check("--bits", "s2")
     assert code == 0
-    assert (
-        "| resume, deterministic: failed | a traceback UnimplementedError: none of them |"
-        in lines[0]
-    )
+    assert "| whole, deterministic: failed | graph none of them |" in lines[0]
     assert "| resumed, default kernels, CPU | differ by 1.0e+00 |" in lines[1]
 
 
 def test_steps_beside_the_peer_and_a_compilation_that_fails(check, monkeypatch, tmp_path):
     monkeypatch.setattr(search_step, "make_step", lambda *args, **kwargs: lambda: None)
     peer, found = tmp_path / "peer.py", dict.fromkeys(search_step.PEER_KEYS.values(), 0.5)
-    peer.write_text(f"print('''{json.dumps(found | {'alpha_step_seconds': 0.125})}''')")
+    device = {"device": "a GPU", "device_gib": 1.5}
+    monkeypatch.setattr(gpu_child, "device", lambda: device)
+    on_gpu = "import sys; assert 'cuda' in sys.argv; "
+    peer.write_text(on_gpu + f"print('''{json.dumps(found | {'alpha_step_seconds': 0.125})}''')")
     code, lines = check("--space", "s1", f"--peer={peer}")
     assert code == 0
     assert sum(", true: failed | XLA cannot |" in line for line in lines) == 3
-    assert sum(" | 0.2500 s (0.2500-0.2500) | first " in line for line in lines) == 4
+    timed = [line for line in lines if ", a GPU | 0.2500 s (0.2500-0.2500) | first " in line]
+    assert len(timed) == 4 and all("1.50 GiB of the device, 0.5 GiB beside" in x for x in timed)
     assert "exact 2.000, weight 0.500, finite_difference 2.000, curvature 0.500 |" in lines[-1]
 
 
 def test_what_the_budget_does_not_reach_is_told(check, numbers):
     code, lines = check("--parity", "s5", "--space", "s1", "--budget_s=0")
     assert code == 1
-    assert sum("not reached within --budget_s" in line for line in lines) == 5 + 7 + 2
+    assert sum("0 s left of --start_s, --budget_s" in line for line in lines) == 5 + 7
+    assert sum("not reached within --budget_s" in line for line in lines) == 2
     assert sum("no numbers" in line and "MISSED" in line for line in lines) == 2
