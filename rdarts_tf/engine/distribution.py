@@ -199,6 +199,15 @@ def all_sum(tensors):
     return _all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
 
+def mean_by_rows(tensors, batch):
+    """Mean over replicas of each tensor of a list, weights the rows that each has of a global batch."""
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return tensors
+    mine, rows = (tf.shape(part[0])[0] for part in (local_part(batch), batch))
+    return all_sum([tf.cast(mine / rows, x.dtype) * x for x in tensors])
+
+
 def fold_in_replica(key):
     """A key int32 [2] of this replica's own; the same as given where there is only one."""
     replica = tf.distribute.get_replica_context()
