@@ -5,6 +5,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from rdarts_tf import errors
 from rdarts_tf.engine import distribution, environment, summaries
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs.files import RunDirError
@@ -157,6 +158,8 @@ class EpochRun:
         try:
             block(tf.constant(first), tf.constant(last))
         except tf.errors.OpError as error:
+            if (kept := errors.take_kept()) is not None:
+                raise kept from None
             if not self.trainer.jit:
                 raise
             told = str(error.message).strip().splitlines()[0][:200]

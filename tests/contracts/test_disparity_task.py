@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf import evaluate, export, registry, search
-from rdarts_tf.engine import epochs
-from rdarts_tf.tasks.disparity import options, references, task
-from tests import in_process, tiny_stereo
+from rdarts_tf.engine import epochs, search_steps
+from rdarts_tf.tasks.disparity import options, references, streams, task
+from tests import in_process, stereo_files, tiny_stereo
 from tests.killed_runs import assert_same_arrays, interrupt
 
 DATA = "--dataset=tests.tiny_stereo"
@@ -88,8 +88,6 @@ def test_an_evaluation_killed_between_steps_is_tested_and_exported(command, tmp_
     code, out, err = command(export, f"--run_dir={tmp_path / 'whole'}")
     assert code == 0, err
     assert "100.0 % of the pixels" in out
-    code, _, err = command(export, f"--run_dir={tmp_path / 'whole'}", "--format=tflite")
-    assert code == 2 and "--format=tflite cannot hold this network" in err
 
 
 def test_a_search_of_sampled_paths(command, tmp_path):
@@ -98,6 +96,24 @@ def test_a_search_of_sampled_paths(command, tmp_path):
     assert code == 0, err
     cells = json.loads((tmp_path / "genotype.json").read_text())["cells"]
     assert [len(cells[name]) for name in ("normal", "reduce", "upsample")] == [2, 2, 4]
+
+
+def test_a_pair_damaged_while_training_is_told_with_exit_code_2(command, tmp_path, monkeypatch):
+    for i in range(6):
+        names = (f"left/{i}.png", f"right/{i}.png", f"disparity/{i}.pfm")
+        stereo_files.write(tmp_path, stereo_files.pair(i, *names, height=12, width=16))
+
+    def search_block(self, iterator, *others):
+        for i in range(6):
+            (tmp_path / f"right/{i}.png").unlink(missing_ok=True)
+        return [next(iterator) for _ in range(9)]
+
+    monkeypatch.setattr(search_steps.Search, "search_block", search_block)
+    monkeypatch.setattr(streams, "_AHEAD", 0)
+    given = [flag for flag in SEARCH if flag != DATA and "batch_size" not in flag]
+    flags = [*given, "--batch_size=1", f"--dataset=stereo_folder({tmp_path})"]
+    code, _, err = command(search, *flags, f"--run_dir={tmp_path / 'run'}")
+    assert code == 2 and err.startswith(f"error: cannot read {tmp_path}/right/"), err
 
 
 REFUSED = [

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf.tasks.disparity import pairs, streams
+from rdarts_tf.engine import distribution
+from rdarts_tf.errors import UserError
+from rdarts_tf.tasks.disparity import files, pairs, streams
 from tests import stereo_files
 
 SETTINGS = {"batch_size": 4, "crop": (4, 6), "augmentation_scale": 1.0, "seed": 3, "epoch": 1}
+FOLDERS = (("left", "png"), ("right", "png"), ("disparity", "pfm"))
 PLAIN = SETTINGS | {"augmentation_scale": 0.0}
 
 
@@ -139,15 +142,30 @@ def test_what_does_not_fit_is_told():
         streams.search_batches(part_of(5), part_of(3), **SETTINGS)
 
 
-def test_a_pair_that_cannot_be_read_ends_the_epoch_with_its_sentence():
-    def broken():
-        raise pairs.PairsError("cannot read a.png; repair it")
+DAMAGES = {
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:70]), "left/01.png", "cut off"),
+    "removed": (lambda path: path.unlink(), "disparity/01.pfm", "No such file"),
+    "no right image": (lambda path: path.unlink(), "right/01.png", "No such file"),
+    "other size": (
+        lambda path: path.write_bytes(stereo_files.png(stereo_files.colours(1, 5, 9))),
+        "right/01.png",
+        "has 5x9 pixels but",
+    ),
+}
 
-    part = pairs.Part((functools.partial(numbered, 1), broken), ((6, 8),) * 2)
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match="PairsError: cannot read a.png; repair it"
-    ):
-        batches(streams.score_batches(part, batch_size=2, multiple=4))
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_pair_damaged_after_loading_is_one_sentence_that_names_the_file(tmp_path, damage):
+    change, name, words = DAMAGES[damage]
+    names = [[f"{kind}/{i:02}.{end}" for kind, end in FOLDERS] for i in range(2)]
+    for i in (0, 1):
+        stereo_files.write(tmp_path, stereo_files.pair(i, *names[i]))
+    part = files.part([files.PairFiles(*(tmp_path / path for path in row)) for row in names])
+    change(tmp_path / name)
+    with pytest.raises(UserError) as caught, distribution.errors_told("one"):
+        batches(streams.train_batches(part, **(PLAIN | {"batch_size": 2})))
+    told = str(caught.value)
+    assert str(tmp_path / name) in told and words in told and "\n" not in told
 
 
 def test_the_search_takes_a_share_of_training_where_there_is_no_validation_part():

@@ -10,6 +10,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from rdarts_tf import errors
 from rdarts_tf.tasks.disparity import augment, pairs
 
 # Streams of random numbers, independent of each other.
@@ -132,7 +133,7 @@ def _batches(load, first, last, size, batch_size):
 
     def element(position):
         # Not "stateful", or under op determinism they would be loaded one after the other.
-        loaded = tf.numpy_function(load, [position], [dtype] * 3, stateful=False)
+        loaded = tf.numpy_function(errors.kept(load), [position], [dtype] * 3, stateful=False)
         return tuple(tf.ensure_shape(v, shape) for v, shape in zip(loaded, shapes, strict=True))
 
     positions = tf.data.Dataset.range(first, last)
