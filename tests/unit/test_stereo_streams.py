@@ -121,6 +121,21 @@ def test_scoring_reads_whole_pairs_of_any_size():
     assert streams.padded_size(part, 32) == (32, 32)
 
 
+def test_passes_that_score_architectures_have_each_an_order_of_its_own():
+    options = {"batch_size": 4, "multiple": 2, "seed": 3}
+    passes = [streams.sample_batches(part_of(9), **options, number=i) for i in range(3)]
+    orders = [[row for batch in batches(found) for row in rows(batch)] for found in passes]
+    assert all(sorted(order) == [*range(9)] for order in orders)
+    assert len(set(map(tuple, orders))) == 3
+    numbers = tf.data.Dataset.range(1, 3, output_type=tf.int32)
+    endless = streams.sample_batches(part_of(9), **options, number=0, first_step=2).concatenate(
+        numbers.flat_map(lambda i: streams.sample_batches(part_of(9), **options, number=i))
+    )
+    assert [row for batch in batches(endless) for row in rows(batch)] == [
+        *orders[0][8:], *orders[1], *orders[2]
+    ]  # fmt: skip
+
+
 def test_what_does_not_fit_is_told():
     cases = [
         (
