@@ -21,7 +21,7 @@ SIZES = [(16, 32), (9, 21)]  # a multiple of what the encoder divides by, and no
 @pytest.fixture(scope="module")
 def model():
     """With weights that make every disparity depend on both images."""
-    net = DerivedNetwork(GENOTYPE, Size(2, 1, 1, 1, 2))
+    net = DerivedNetwork(GENOTYPE, Size(2, 1, 1, 1, 2), normalised=False)
     net.build()
     rng = np.random.default_rng(0)
     for v in net.trainable_variables:

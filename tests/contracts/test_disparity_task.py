@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf import evaluate, export, registry, search
-from rdarts_tf.engine import epochs, search_steps
+from rdarts_tf.engine import epochs, evaluation_run, search_run, search_steps
 from rdarts_tf.tasks.disparity import options, references, streams, task
 from tests import in_process, stereo_files, tiny_stereo
-from tests.killed_runs import assert_same_arrays, interrupt
+from tests.killed_runs import assert_same_arrays, interrupt, made_once
 
 DATA = "--dataset=tests.tiny_stereo"
 SIZE = ["--stems=1", "--encoder_cells=1", "--decoder_cells=1", "--max_displacement=2"]
@@ -36,6 +36,20 @@ def command(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def traced_once(monkeypatch):
+    """All runs of a test have one network and trainer, which begin anew with each."""
+
+    def of_trainer(trainer):
+        return list(trainer.variables().values())
+
+    for kind in (task.Search, task.Evaluation):
+        monkeypatch.setattr(kind, "network", made_once(kind.network, lambda net: net.variables))
+    for owner, name in ((search_run.SearchRun, "TRAINER"), (evaluation_run, "Evaluation")):
+        make = made_once(getattr(owner, name), of_trainer)
+        monkeypatch.setattr(owner, name, staticmethod(make))
+
+
 def killed_and_whole(command, monkeypatch, module, flags, tmp_path):
     """Runs twice, once killed between the steps of the second epoch and run again; stdout of the whole one."""
     code, out, err = command(module, *flags, f"--run_dir={tmp_path / 'whole'}")
@@ -51,6 +65,7 @@ def rows_of(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_a_search_killed_between_steps_ends_with_the_same_bits(command, tmp_path, monkeypatch):
     """With references and pictures of every epoch."""
     flags = [*SEARCH, "--epochs=2", "--alpha_step=first_order", "--hessian_every=0"]
@@ -73,6 +88,7 @@ def pictures_by_epoch(folder):
     return found
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_an_evaluation_killed_between_steps_is_tested_and_exported(command, tmp_path, monkeypatch):
     flags = [*TRAIN, "--epochs=2", "--seeds=5", "--test_also=tests.tiny_stereo(num=3)"]
     out = killed_and_whole(command, monkeypatch, evaluate, flags, tmp_path)

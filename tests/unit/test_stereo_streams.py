@@ -1,12 +1,12 @@
 """Batches of pairs: what is in them, that a resumed run sees the same, and that few are in memory."""
 
-import functools
 import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from rdarts_tf.datasets import stereo_folder
 from rdarts_tf.engine import distribution
 from rdarts_tf.errors import UserError
 from rdarts_tf.tasks.disparity import files, pairs, streams
@@ -220,11 +220,20 @@ def test_halves_by_hand():
     np.testing.assert_array_equal(part.read(0)[2], half[2])
 
 
-def test_memory_does_not_grow_with_the_number_of_pairs():
-    num = 2000
-    readers = tuple(functools.partial(numbered, i % 256, 32, 64) for i in range(num))
-    part = pairs.Part(readers, ((32, 64),) * num)
+def test_memory_does_not_grow_with_the_number_of_pairs(tmp_path):
+    """2,000 pairs on disk, which are links to a few."""
+    num, few = 2000, 8
+    for i in range(num):
+        names = [f"train/{kind}/{i:04}.{end}" for kind, end in FOLDERS]
+        if i < few:
+            stereo_files.write(tmp_path, stereo_files.pair(i, *names, height=32, width=64))
+        for name, (kind, end) in zip(names, FOLDERS, strict=True):
+            if i >= few:
+                os.link(tmp_path / f"train/{kind}/{i % few:04}.{end}", tmp_path / name)
+    names = [f"test/{kind}/0.{end}" for kind, end in FOLDERS]
+    stereo_files.write(tmp_path, stereo_files.pair(0, *names, height=32, width=64))
     before = grown = 0
+    part = stereo_folder.load(tmp_path).train
     for step, _ in enumerate(streams.train_batches(part, **(PLAIN | {"crop": (24, 32)}))):
         if step % 50 == 49:
             before = before or _resident()
