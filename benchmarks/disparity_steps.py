@@ -10,6 +10,7 @@ import argparse
 import resource
 import time
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -29,6 +30,7 @@ def main():
     parser.add_argument("--init_channels", type=int, default=24)
     given = parser.parse_args()
     distribution.configure_runtime()
+    keras.utils.set_random_seed(0)
     if given.what == "primitives":
         return primitives(given.batch_size)
     search = made(given)

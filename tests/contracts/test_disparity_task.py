@@ -15,7 +15,7 @@ from tests.killed_runs import assert_same_arrays, interrupt, made_once
 DATA = "--dataset=tests.tiny_stereo"
 SIZE = ["--stems=1", "--encoder_cells=1", "--decoder_cells=1", "--max_displacement=2"]
 SIZE += ["--init_channels=2", "--crop_height=8", "--crop_width=16", "--batch_size=4", DATA]
-SEARCH = ["--space=tests.tiny_stereo", *SIZE]
+SEARCH = ["--space=tests.tiny_stereo", *SIZE, "--batch_norm=false"]
 GENOTYPE = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1)], normal_concat=[2], "
     "reduce=[('skip_connect', 0), ('sep_conv_3x3', 1)], reduce_concat=[2], "
