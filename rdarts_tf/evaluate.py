@@ -55,7 +55,7 @@ def _evaluate(config, run_dir, **options):
 
     distribution.configure_runtime()
     try:
-        with distribution.losses_told(config.strategy):
+        with distribution.errors_told(config.strategy):
             _train(config, run_dir, **options)
     except epochs.Interrupted as stopped:
         print(stopped, file=sys.stderr)

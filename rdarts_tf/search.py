@@ -49,7 +49,7 @@ def _search(config, run_dir, *, overwrite):
     selects = search_config.pieces(config)
     run = selection_run.SelectionRun if selects else path_search.make_run
     try:
-        with distribution.losses_told(config.strategy):
+        with distribution.errors_told(config.strategy):
             run(config, run_dir, say=run_dir.say).run(overwrite=overwrite)
     except (epochs.Interrupted, executor.Stopped) as stopped:
         print(stopped, file=sys.stderr)

@@ -27,6 +27,26 @@ def interrupt(patch, kind, *, epoch, step):
     patch.setattr(kind, "_blocks", blocks)
 
 
+def made_once(make, variables):
+    """`make`, which later gives what it made first, with the variables that it had: runs of a test trace once.
+
+    Args:
+        make: a class or function.
+        variables: what is made -> its variables.
+    """
+    made, begun = [], []
+
+    def again(*args, **kwargs):
+        if not made:
+            made.append(make(*args, **kwargs))
+            begun.extend(v.numpy() for v in variables(made[0]))
+        for v, value in zip(variables(made[0]), begun, strict=True):
+            v.assign(value)
+        return made[0]
+
+    return again
+
+
 def assert_same_arrays(one, two):
     """Of two files of arrays."""
     a, b = load_npz(one), load_npz(two)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context
 
+from rdarts_tf import errors
 from rdarts_tf.config import workers
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import rendezvous
@@ -95,12 +96,15 @@ def _join():
 
 
 @contextlib.contextmanager
-def losses_told(strategy_name):
-    """Within, what TensorFlow raises where another worker is lost is a WorkerLost."""
+def errors_told(strategy_name):
+    """Within, what TensorFlow raises is the UserError of a pipeline or, where a worker is lost, WorkerLost."""
+    errors.take_kept()  # of a former run in this process
     try:
         yield
-    except _LOST as error:
-        if strategy_name != "multi_worker":
+    except tf.errors.OpError as error:
+        if (kept := errors.take_kept()) is not None:
+            raise kept from None
+        if strategy_name != "multi_worker" or not isinstance(error, _LOST):
             raise
         raise WorkerLost(
             f"another worker has ended or cannot be reached ({_first_line(error)}); start the same "
@@ -197,6 +201,15 @@ def all_mean(tensors):
 def all_sum(tensors):
     """Sum over replicas of each tensor of a list; differentiable; call it in replica context."""
     return _all_reduce(tf.distribute.ReduceOp.SUM, tensors)
+
+
+def mean_by_rows(tensors, batch):
+    """Mean over replicas of each tensor of a list, weights the rows that each has of a global batch."""
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return tensors
+    mine, rows = (tf.shape(part[0])[0] for part in (local_part(batch), batch))
+    return all_sum([tf.cast(mine / rows, x.dtype) * x for x in tensors])
 
 
 def fold_in_replica(key):

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from rdarts_tf import errors
 from rdarts_tf.engine import distribution, environment, needs, summaries
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs.files import RunDirError
@@ -168,6 +169,8 @@ class EpochRun:
         try:
             block(tf.constant(first), tf.constant(last))
         except tf.errors.OpError as error:
+            if (kept := errors.take_kept()) is not None:
+                raise kept from None
             if not self.trainer.jit:
                 raise
             told = str(error.message).strip().splitlines()[0][:200]

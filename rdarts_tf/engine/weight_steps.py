@@ -54,6 +54,11 @@ class WeightTraining:
                 f"--jit_compile=true compiles on a single device, not on "
                 f"{strategy.num_replicas_in_sync}; leave it out, or take --strategy=one"
             )
+        if config.batch_size < strategy.num_replicas_in_sync:
+            raise UserError(
+                f"--batch_size={config.batch_size} leaves some of {strategy.num_replicas_in_sync} "
+                "devices without any; raise it, or take --strategy=one"
+            )
         self.packing = Packing([v.shape for v in net.trainable_variables])
         dtype = net.trainable_variables[0].dtype
         with strategy.scope():
@@ -209,7 +214,7 @@ class WeightTraining:
         for name, values in slots.items():
             assign(self.slots[name], values)
         moving = [self.net.non_trainable_variables[i] for i in self.statistics]
-        assign(moving, distribution.all_mean(found.statistics))
+        assign(moving, distribution.mean_by_rows(found.statistics, batch))
         self._keep("train", found.carry)
         return self._count(found.outputs, batch)
 

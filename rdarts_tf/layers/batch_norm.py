@@ -157,7 +157,8 @@ def normalise(x, kernel=None, scale=None, gamma=None, beta=None, *, total=None):
     dtype = _statistics_dtype(x)
     u = tf.cast(tf.reshape(x, (-1, x.shape[-1])), dtype)  # [n, C]
     sums = (*keep(sums_over_pixels, u), tf.cast(tf.size(u), dtype) / u.shape[-1])
-    sums = sums if total is None else total(sums)
+    *sums, count = sums if total is None else total(sums)
+    sums.append(tf.maximum(count, 1))  # a replica may have no rows of a batch
     gamma, beta = _affine(scale, dtype, gamma, beta)
     if kernel is None:
         gain, offset, *statistics = _fold_identity(*sums, gamma, beta)

@@ -75,11 +75,24 @@ def inflate(kernel, dilation):
 
 def depthwise(x, kernel, *, stride=1, dilation=1):
     """Depthwise convolution with symmetric padding: x [N, H, W, C], kernel [k, k, C, 1]."""
-    kernel = inflate(kernel, dilation)
+    kernel = inflate(_read_by(x, kernel), dilation)
     if stride == 1:
         return tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "SAME")
     x = pad(x, kernel.shape[0] // 2)
     return tf.nn.depthwise_conv2d(x, kernel, (1, stride, stride, 1), "VALID")
+
+
+def _read_by(x, kernel):
+    """The kernel; its gradient is 0 where x has no rows.
+
+    TensorFlow's DepthwiseConv2dNativeBackpropFilter leaves its output unwritten then, on CPU.
+    """
+
+    @tf.custom_gradient
+    def read(kernel):
+        return tf.identity(kernel), lambda g: tf.where(tf.size(x) > 0, g, tf.zeros_like(g))
+
+    return read(kernel)
 
 
 def max_pool(x, stride, *, training, jit=False):

@@ -7,15 +7,15 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf import evaluate, export, registry, search
-from rdarts_tf.engine import epochs
-from rdarts_tf.tasks.disparity import options, references, task
-from tests import in_process, tiny_stereo
-from tests.killed_runs import assert_same_arrays, interrupt
+from rdarts_tf.engine import epochs, evaluation_run, search_run, search_steps
+from rdarts_tf.tasks.disparity import options, references, streams, task
+from tests import in_process, stereo_files, tiny_stereo
+from tests.killed_runs import assert_same_arrays, interrupt, made_once
 
 DATA = "--dataset=tests.tiny_stereo"
 SIZE = ["--stems=1", "--encoder_cells=1", "--decoder_cells=1", "--max_displacement=2"]
 SIZE += ["--init_channels=2", "--crop_height=8", "--crop_width=16", "--batch_size=4", DATA]
-SEARCH = ["--space=tests.tiny_stereo", *SIZE]
+SEARCH = ["--space=tests.tiny_stereo", *SIZE, "--batch_norm=false"]
 GENOTYPE = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1)], normal_concat=[2], "
     "reduce=[('skip_connect', 0), ('sep_conv_3x3', 1)], reduce_concat=[2], "
@@ -36,6 +36,20 @@ def command(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def traced_once(monkeypatch):
+    """All runs of a test have one network and trainer, which begin anew with each."""
+
+    def of_trainer(trainer):
+        return list(trainer.variables().values())
+
+    for kind in (task.Search, task.Evaluation):
+        monkeypatch.setattr(kind, "network", made_once(kind.network, lambda net: net.variables))
+    for owner, name in ((search_run.SearchRun, "TRAINER"), (evaluation_run, "Evaluation")):
+        make = made_once(getattr(owner, name), of_trainer)
+        monkeypatch.setattr(owner, name, staticmethod(make))
+
+
 def killed_and_whole(command, monkeypatch, module, flags, tmp_path):
     """Runs twice, once killed between the steps of the second epoch and run again; stdout of the whole one."""
     code, out, err = command(module, *flags, f"--run_dir={tmp_path / 'whole'}")
@@ -51,6 +65,7 @@ def rows_of(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_a_search_killed_between_steps_ends_with_the_same_bits(command, tmp_path, monkeypatch):
     """With references and pictures of every epoch."""
     flags = [*SEARCH, "--epochs=2", "--alpha_step=first_order", "--hessian_every=0"]
@@ -73,6 +88,7 @@ def pictures_by_epoch(folder):
     return found
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_an_evaluation_killed_between_steps_is_tested_and_exported(command, tmp_path, monkeypatch):
     flags = [*TRAIN, "--epochs=2", "--seeds=5", "--test_also=tests.tiny_stereo(num=3)"]
     out = killed_and_whole(command, monkeypatch, evaluate, flags, tmp_path)
@@ -88,8 +104,6 @@ def test_an_evaluation_killed_between_steps_is_tested_and_exported(command, tmp_
     code, out, err = command(export, f"--run_dir={tmp_path / 'whole'}")
     assert code == 0, err
     assert "100.0 % of the pixels" in out
-    code, _, err = command(export, f"--run_dir={tmp_path / 'whole'}", "--format=tflite")
-    assert code == 2 and "--format=tflite cannot hold this network" in err
 
 
 def test_a_search_of_sampled_paths(command, tmp_path):
@@ -98,6 +112,24 @@ def test_a_search_of_sampled_paths(command, tmp_path):
     assert code == 0, err
     cells = json.loads((tmp_path / "genotype.json").read_text())["cells"]
     assert [len(cells[name]) for name in ("normal", "reduce", "upsample")] == [2, 2, 4]
+
+
+def test_a_pair_damaged_while_training_is_told_with_exit_code_2(command, tmp_path, monkeypatch):
+    for i in range(6):
+        names = (f"left/{i}.png", f"right/{i}.png", f"disparity/{i}.pfm")
+        stereo_files.write(tmp_path, stereo_files.pair(i, *names, height=12, width=16))
+
+    def search_block(self, iterator, *others):
+        for i in range(6):
+            (tmp_path / f"right/{i}.png").unlink(missing_ok=True)
+        return [next(iterator) for _ in range(9)]
+
+    monkeypatch.setattr(search_steps.Search, "search_block", search_block)
+    monkeypatch.setattr(streams, "_AHEAD", 0)
+    given = [flag for flag in SEARCH if flag != DATA and "batch_size" not in flag]
+    flags = [*given, "--batch_size=1", f"--dataset=stereo_folder({tmp_path})"]
+    code, _, err = command(search, *flags, f"--run_dir={tmp_path / 'run'}")
+    assert code == 2 and err.startswith(f"error: cannot read {tmp_path}/right/"), err
 
 
 REFUSED = [

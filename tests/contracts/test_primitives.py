@@ -297,6 +297,27 @@ def inner(xs, ys):
 
 
 # Noise.
+@pytest.mark.parametrize("name", ["sep_conv_3x3", "dil_conv_3x3"])
+def test_a_part_of_a_batch_without_rows_has_gradients_of_zero(name):
+    """As a replica may get of the last batch."""
+    op = built(name, 2, affine=True)
+    weights = [v.value for v in op.trainable_variables]
+    junk = [tf.fill([9 * C], tf.constant(1e300, tf.float64)) for _ in range(100)]
+    del junk  # what memory that is not written to would hold
+    with tf.GradientTape() as outer:
+        outer.watch(weights)
+        with tf.GradientTape() as inner:
+            inner.watch(weights)
+            y = op(tf.zeros([0, 6, 6, C], tf.float64), training=True)
+            loss = tf.reduce_sum(tf.square(y)) + sum(tf.reduce_sum(w**2) for w in weights)
+        first = inner.gradient(loss, weights)
+    second = outer.gradient(first, weights)
+    for w, g, h in zip(weights, first, second, strict=True):
+        np.testing.assert_array_equal(g, 2 * w)
+        np.testing.assert_array_equal(h, np.full(w.shape, 2))
+    assert all(np.isfinite(v).all() for v in op.get_weights())
+
+
 def test_noise_is_standard_normal_and_drawn_afresh():
     op, x = built("noise", 1), tf.zeros((64, 16, 16, C), tf.float64)
     first, second = (op(x, training=training).numpy() for training in (True, False))

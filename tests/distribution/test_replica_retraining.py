@@ -32,7 +32,7 @@ def trained(name):
     trainer = Evaluation(problem, net, config=settings, strategy=strategy, seed=1)
     rng = np.random.default_rng(0)
     batches = [(rng.normal(size=(n, 8, 8, 2)).astype(np.float32),
-                rng.integers(5, size=n).astype(np.int32)) for n in (8, 8, 7)]  # uneven: 3 + 4
+                rng.integers(5, size=n).astype(np.int32)) for n in (8, 7, 1)]  # 3 + 4, 0 + 1
     data = tf.data.Dataset.from_generator(
         lambda: iter(batches),
         output_signature=(tf.TensorSpec([None, 8, 8, 2]), tf.TensorSpec([None], tf.int32)))

@@ -36,12 +36,12 @@ def trained(name):
     search = search_steps.Search(problem, net, config=settings, strategy=strategy)
     rng = np.random.default_rng(0)
 
-    def batch(n):  # the last batch is uneven: 3 + 4
+    def batch(n):  # the parts are uneven: 3 + 4, 0 + 1
         images = rng.normal(size=(2, n, 8, 8, 2)).astype(np.float32)
         labels = rng.integers(5, size=(2, n)).astype(np.int32)
         return (images[0], labels[0]), (images[1], labels[1])
 
-    batches = [batch(n) for n in (8, 8, 7)]
+    batches = [batch(n) for n in (8, 7, 1)]
     data = tf.data.Dataset.from_generator(
         lambda: iter(batches),
         output_signature=((tf.TensorSpec([None, 8, 8, 2]), tf.TensorSpec([None], tf.int32)),) * 2)

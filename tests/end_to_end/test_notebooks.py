@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom, with a tiny search."""
 
+import ast
 import json
 import pathlib
 
@@ -16,6 +17,18 @@ TINY = {
     "init_channels": 2,
     "layers": 2,
     "alpha_step": "first_order",
+}
+TINY_STEREO = {
+    "dataset": "tests.tiny_stereo",
+    "epochs": 1,
+    "batch_size": 3,
+    "init_channels": 2,
+    "encoder_cells": 1,
+    "decoder_cells": 1,
+    "max_displacement": 2,
+    "crop_height": 8,
+    "crop_width": 16,
+    "batch_norm": False,
 }
 
 
@@ -41,6 +54,31 @@ def test_quickstart(tmp_path, monkeypatch):
         assert "Genotype(normal=[" in printed(outputs)
     assert "epoch 2/2: loss" in printed(first)
     assert "is finished" in printed(second) and "epoch" not in printed(second)
+
+
+def test_disparity(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=":")
+    monkeypatch.setenv("DISPARITY_RUN_DIR", str(tmp_path / "run"))
+    search = TINY_STEREO | {"space": "tests.tiny_stereo", "hessian_products": 1}
+    monkeypatch.setenv("DISPARITY_FLAGS", json.dumps(search))
+    monkeypatch.setenv("DISPARITY_TRAINING", json.dumps(TINY_STEREO | {"stems": 1}))
+    notebook = nbformat.read(ROOT / "notebooks" / "disparity.ipynb", as_version=4)
+    where = {"metadata": {"path": str(ROOT / "notebooks")}}
+    client = nbclient.NotebookClient(notebook, timeout=300, resources=where)
+    with client.setup_kernel():
+        outputs = [*execute(client)]
+    assert len([output for output in outputs if "image/png" in output.get("data", {})]) == 3
+    assert "upsample=[" in printed(outputs) and "epoch 1/1: loss" in printed(outputs)
+    epe, constant, matched = ast.literal_eval(outputs[-1]["data"]["text/plain"])
+    assert matched == 0 < constant and 0 < epe < 20  # whole pixels are found by matching
+    row = outputs_of(outputs, "validation/epe")
+    assert "curvature/lambda_max" in row
+
+
+def outputs_of(outputs, words):
+    """The text of the first answer with these words."""
+    texts = (output.get("data", {}).get("text/plain", "") for output in outputs)
+    return next(text for text in texts if words in text)
 
 
 def execute(client):

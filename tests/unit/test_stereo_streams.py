@@ -1,16 +1,19 @@
 """Batches of pairs: what is in them, that a resumed run sees the same, and that few are in memory."""
 
-import functools
 import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf.tasks.disparity import pairs, streams
+from rdarts_tf.datasets import stereo_folder
+from rdarts_tf.engine import distribution
+from rdarts_tf.errors import UserError
+from rdarts_tf.tasks.disparity import files, pairs, streams
 from tests import stereo_files
 
 SETTINGS = {"batch_size": 4, "crop": (4, 6), "augmentation_scale": 1.0, "seed": 3, "epoch": 1}
+FOLDERS = (("left", "png"), ("right", "png"), ("disparity", "pfm"))
 PLAIN = SETTINGS | {"augmentation_scale": 0.0}
 
 
@@ -118,6 +121,21 @@ def test_scoring_reads_whole_pairs_of_any_size():
     assert streams.padded_size(part, 32) == (32, 32)
 
 
+def test_passes_that_score_architectures_have_each_an_order_of_its_own():
+    options = {"batch_size": 4, "multiple": 2, "seed": 3}
+    passes = [streams.sample_batches(part_of(9), **options, number=i) for i in range(3)]
+    orders = [[row for batch in batches(found) for row in rows(batch)] for found in passes]
+    assert all(sorted(order) == [*range(9)] for order in orders)
+    assert len(set(map(tuple, orders))) == 3
+    numbers = tf.data.Dataset.range(1, 3, output_type=tf.int32)
+    endless = streams.sample_batches(part_of(9), **options, number=0, first_step=2).concatenate(
+        numbers.flat_map(lambda i: streams.sample_batches(part_of(9), **options, number=i))
+    )
+    assert [row for batch in batches(endless) for row in rows(batch)] == [
+        *orders[0][8:], *orders[1], *orders[2]
+    ]  # fmt: skip
+
+
 def test_what_does_not_fit_is_told():
     cases = [
         (
@@ -139,15 +157,30 @@ def test_what_does_not_fit_is_told():
         streams.search_batches(part_of(5), part_of(3), **SETTINGS)
 
 
-def test_a_pair_that_cannot_be_read_ends_the_epoch_with_its_sentence():
-    def broken():
-        raise pairs.PairsError("cannot read a.png; repair it")
+DAMAGES = {
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:70]), "left/01.png", "cut off"),
+    "removed": (lambda path: path.unlink(), "disparity/01.pfm", "No such file"),
+    "no right image": (lambda path: path.unlink(), "right/01.png", "No such file"),
+    "other size": (
+        lambda path: path.write_bytes(stereo_files.png(stereo_files.colours(1, 5, 9))),
+        "right/01.png",
+        "has 5x9 pixels but",
+    ),
+}
 
-    part = pairs.Part((functools.partial(numbered, 1), broken), ((6, 8),) * 2)
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match="PairsError: cannot read a.png; repair it"
-    ):
-        batches(streams.score_batches(part, batch_size=2, multiple=4))
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_pair_damaged_after_loading_is_one_sentence_that_names_the_file(tmp_path, damage):
+    change, name, words = DAMAGES[damage]
+    names = [[f"{kind}/{i:02}.{end}" for kind, end in FOLDERS] for i in range(2)]
+    for i in (0, 1):
+        stereo_files.write(tmp_path, stereo_files.pair(i, *names[i]))
+    part = files.part([files.PairFiles(*(tmp_path / path for path in row)) for row in names])
+    change(tmp_path / name)
+    with pytest.raises(UserError) as caught, distribution.errors_told("one"):
+        batches(streams.train_batches(part, **(PLAIN | {"batch_size": 2})))
+    told = str(caught.value)
+    assert str(tmp_path / name) in told and words in told and "\n" not in told
 
 
 def test_the_search_takes_a_share_of_training_where_there_is_no_validation_part():
@@ -187,11 +220,20 @@ def test_halves_by_hand():
     np.testing.assert_array_equal(part.read(0)[2], half[2])
 
 
-def test_memory_does_not_grow_with_the_number_of_pairs():
-    num = 2000
-    readers = tuple(functools.partial(numbered, i % 256, 32, 64) for i in range(num))
-    part = pairs.Part(readers, ((32, 64),) * num)
+def test_memory_does_not_grow_with_the_number_of_pairs(tmp_path):
+    """2,000 pairs on disk, which are links to a few."""
+    num, few = 2000, 8
+    for i in range(num):
+        names = [f"train/{kind}/{i:04}.{end}" for kind, end in FOLDERS]
+        if i < few:
+            stereo_files.write(tmp_path, stereo_files.pair(i, *names, height=32, width=64))
+        for name, (kind, end) in zip(names, FOLDERS, strict=True):
+            if i >= few:
+                os.link(tmp_path / f"train/{kind}/{i % few:04}.{end}", tmp_path / name)
+    names = [f"test/{kind}/0.{end}" for kind, end in FOLDERS]
+    stereo_files.write(tmp_path, stereo_files.pair(0, *names, height=32, width=64))
     before = grown = 0
+    part = stereo_folder.load(tmp_path).train
     for step, _ in enumerate(streams.train_batches(part, **(PLAIN | {"crop": (24, 32)}))):
         if step % 50 == 49:
             before = before or _resident()

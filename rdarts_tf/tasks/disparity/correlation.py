@@ -22,4 +22,5 @@ def correlation(left, right, max_displacement):
     full = tf.matmul(left, right, transpose_b=True) / left.shape[-1]  # [B, H, W, W + 2m]
     flat = tf.reshape(full, (-1, height, width * (width + 2 * m)))
     flat = tf.pad(flat, ((0, 0), (0, 0), (0, width)))
-    return tf.reshape(flat, (-1, height, width, width + 2 * m + 1))[..., : 2 * m + 1]
+    rows = tf.reshape(flat, (-1, height, width, width + 2 * m + 1))
+    return tf.slice(rows, (0, 0, 0, 0), (-1, -1, -1, 2 * m + 1))  # tells TFLite the channels

@@ -192,11 +192,6 @@ class ExportConfig(export.ExportConfig):
     input, quantize, cell = "uint8", "none", "normal"  # there is no choice
 
     def check_values(self):
-        if self.format in ("onnx", "tflite"):
-            raise ConfigError(
-                f"--format={self.format} cannot hold this network for images of any size (its converter "
-                "fails on the convolutions); take savedmodel or keras"
-            )
         if self.what == "cell":
             raise ConfigError(
                 "--what=cell is for cells of image classification; a disparity cell goes with its "

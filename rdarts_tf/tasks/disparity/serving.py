@@ -39,7 +39,7 @@ class ServedNetwork(keras.Model):
         Below and to the right the last pixels are repeated up to a multiple of `Size.multiple`.
         """
         size, multiple = tf.shape(left)[1:3], self.network.size.multiple
-        whole = -(-size // multiple) * multiple
+        whole = (size + multiple - 1) // multiple * multiple  # ONNX rounds towards 0
         rows, columns = (tf.minimum(tf.range(whole[i]), size[i] - 1) for i in (0, 1))
         left, right = (
             tf.cast(tf.gather(tf.gather(image, rows, axis=1), columns, axis=2), tf.float32) / 255
@@ -47,7 +47,7 @@ class ServedNetwork(keras.Model):
             for image in (left, right)
         )
         final = tf.image.resize(self.network(left, right, training=False)[-1], whole)
-        return {"disparity": final[:, : size[0], : size[1], 0]}
+        return {"disparity": tf.squeeze(final, -1)[:, : size[0], : size[1]]}
 
     def signature(self, input_type):
         """{"left", "right": TensorSpec [None, None, None, 3]}."""

@@ -10,10 +10,11 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from rdarts_tf import errors
 from rdarts_tf.tasks.disparity import augment, pairs
 
 # Streams of random numbers, independent of each other.
-_SHUFFLE, _VALID_BATCH, _AUGMENT_TRAIN, _AUGMENT_VALID = range(4)
+_SHUFFLE, _VALID_BATCH, _AUGMENT_TRAIN, _AUGMENT_VALID, _SAMPLE = range(5)
 _READERS = min(os.cpu_count() or 1, 16)  # pairs that are decoded at the same time
 _AHEAD = 2  # batches
 
@@ -104,6 +105,29 @@ def score_batches(part, *, batch_size, multiple):
         tf.data.Dataset of num_steps(len(part), batch_size) batches as those of `train_batches`.
     """
     size = padded_size(part, multiple)
+    return _batches(_padded(part, size), 0, len(part), size, batch_size)
+
+
+def sample_batches(part, *, batch_size, multiple, seed, number, first_step=0):
+    """Pass `number` over whole pairs as `score_batches`, each pass in an order of its own.
+
+    Args:
+        number: of the pass, an integer or a scalar tensor of one.
+        first_step: steps to skip.
+    """
+    num, size = len(part), padded_size(part, multiple)
+    padded = _padded(part, size)
+
+    def load(position):
+        number, place = divmod(position, num)
+        return padded(_rng(seed, number, _SAMPLE).permutation(num)[place])
+
+    start = num * tf.cast(number, tf.int64)
+    return _batches(load, start + first_step * batch_size, start + num, size, batch_size)
+
+
+def _padded(part, size):
+    """row -> the whole pair at (H, W)."""
 
     def load(row):
         left, right, disparity = part.read(row)
@@ -111,7 +135,7 @@ def score_batches(part, *, batch_size, multiple):
         images = (np.pad(v, (*margin, (0, 0)), "edge") for v in (left, right))
         return *map(augment.normalize, images), np.pad(disparity, margin, constant_values=np.nan)
 
-    return _batches(load, 0, len(part), size, batch_size)
+    return load
 
 
 def padded_size(part, multiple):
@@ -132,7 +156,7 @@ def _batches(load, first, last, size, batch_size):
 
     def element(position):
         # Not "stateful", or under op determinism they would be loaded one after the other.
-        loaded = tf.numpy_function(load, [position], [dtype] * 3, stateful=False)
+        loaded = tf.numpy_function(errors.kept(load), [position], [dtype] * 3, stateful=False)
         return tuple(tf.ensure_shape(v, shape) for v, shape in zip(loaded, shapes, strict=True))
 
     positions = tf.data.Dataset.range(first, last)

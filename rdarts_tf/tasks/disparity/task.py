@@ -153,8 +153,15 @@ class Search(Matching):
         )
 
     def sample_epoch(self, config, epoch, number, *, first_step=0):
-        """The scored pairs, in the same order in each pass."""
-        return self._whole(self.scored).skip(first_step)
+        """Each pass is permuted, so that no architecture is always judged by the same pairs."""
+        return streams.sample_batches(
+            self.scored,
+            batch_size=self.config.batch_size,
+            multiple=self.config.size.multiple,
+            seed=self.seed,
+            number=number,
+            first_step=first_step,
+        )
 
 
 class Evaluation(Matching):
