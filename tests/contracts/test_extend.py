@@ -18,30 +18,26 @@ from rdarts_tf.runs.decisions import Decisions
 from rdarts_tf.runs.files import load_npz
 from rdarts_tf.runs.logbook import Logbook
 from rdarts_tf.runs.run_dir import RunDir
-from rdarts_tf.tasks import base
 from rdarts_tf.tasks.image_classification import task as images
-from tests import in_process
+from tests import in_process, scripted_steps
 from tests.toy_task import task
 
-FLAGS = ("--space=tests.toy_task", "--dataset=tests.toy_task", "--learning_rate=1")
-FLAGS += ("--arch_learning_rate=0.02", "--hessian_every=0", "--keep_checkpoints=0")
+FLAGS = (*scripted_steps.TOY, "--learning_rate=1", "--hessian_every=0", "--keep_checkpoints=0")
 SHORT, LONG = 4, 7
 LONGER = (f"--epochs={LONG}", "--extend")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _scheduled():
-    """The toy's weight step takes the learning rate, which falls by a cosine over the run."""
+    """Steps are arithmetic on a weight decay, which falls by a cosine over the run as does the rate."""
 
     def rates(self, config, epoch):
-        return {"learning_rate": cosine(epoch, config.epochs, 1.0), "weight_decay": 0.0}
-
-    def update(w, slots, g, rates):
-        return [w[0] - tf.cast(rates["learning_rate"], tf.float64) * g[0]], {}
+        rate = cosine(epoch, config.epochs, 1.0)
+        return {"learning_rate": rate, "weight_decay": config.weight_decay * rate}
 
     with pytest.MonkeyPatch.context() as patch:
+        scripted_steps.replace_steps(patch)
         patch.setattr(task.Search, "rates", rates)
-        patch.setattr(task.Search, "recipe", lambda self: base.Recipe(update, (), 1e9))
         yield
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import tests.toy_task
 from rdarts_tf import search
-from rdarts_tf.engine import epochs
+from rdarts_tf.engine import epochs, summaries
 from rdarts_tf.runs.files import load_npz
 from rdarts_tf.runs.run_dir import selection_file
 from rdarts_tf.spaces.base import CellSpace, Space
@@ -28,7 +28,8 @@ OPTIMUM = {"exact": (A + B) / 2, "finite_difference": (A + B) / 2, "first_order"
 
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
-    """(exit code, run directory, stderr) of a search."""
+    """(exit code, run directory, stderr) of a search; without TensorBoard, whose drawings take long."""
+    monkeypatch.setattr(summaries, "SearchSummaries", lambda *a, **k: summaries.NoSummaries())
 
     def run(name, *flags):
         folder = tmp_path / name
@@ -138,7 +139,7 @@ def test_products_are_limited_and_the_user_is_told(run):
 
 
 def test_killed_and_run_again_it_ends_with_the_same_bits(run, monkeypatch):
-    _, whole, _ = run("whole", "--epochs=3")
+    _, whole, _ = run("whole", "--epochs=2")
     train_epoch = epochs.EpochRun._train_blocks
 
     def interrupted(self, block):
@@ -148,10 +149,10 @@ def test_killed_and_run_again_it_ends_with_the_same_bits(run, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(epochs.EpochRun, "_train_blocks", interrupted)
-        assert run("killed", "--epochs=3")[0] == 137
-    code, killed, err = run("killed", "--epochs=3")
+        assert run("killed", "--epochs=2")[0] == 137
+    code, killed, err = run("killed", "--epochs=2")
     assert code == 0, err
-    for name in ("alphas.npz", "checkpoints/epoch_0003_step_000000.npz"):
+    for name in ("alphas.npz", "checkpoints/epoch_0002_step_000000.npz"):
         a, b = (load_npz(folder / name) for folder in (whole, killed))
         assert a.keys() == b.keys() and all((a[k] == b[k]).all() for k in a)
 
@@ -173,7 +174,8 @@ def test_what_flows_from_step_to_step_is_kept_and_starts_anew_with_each_epoch(ru
 
     monkeypatch.setattr(task.Search, "loss", counting)
     for alpha_step in OPTIMUM:
-        code, folder, err = run(alpha_step, f"--alpha_step={alpha_step}", "--epochs=2")
+        every = f"--hessian_every={int(alpha_step == 'exact')}"  # which counts no pass
+        code, folder, err = run(alpha_step, f"--alpha_step={alpha_step}", "--epochs=2", every)
         assert code == 0, err
         last = load_npz(folder / "checkpoints/epoch_0002_step_000000.npz")
         counted = {stream: last[f"carry/{stream}/0"].tolist() for stream in shapes}
@@ -187,9 +189,10 @@ def test_a_batch_may_scale_the_learning_rate(run, monkeypatch):
         return [w[0] - tf.cast(rates["learning_rate"], w[0].dtype) * g[0]], {}
 
     monkeypatch.setattr(task.Search, "recipe", lambda self: base.Recipe(update, (), 1e9))
-    _, half, _ = run("half", "--learning_rate=0.25", "--epochs=2")
+    flags = ("--epochs=2", "--hessian_every=0")
+    _, half, _ = run("half", "--learning_rate=0.25", *flags)
     monkeypatch.setattr(task.Search, "learning_rate_scale", lambda self, batch: tf.constant(0.5))
-    _, scaled, _ = run("scaled", "--learning_rate=0.5", "--epochs=2")
+    _, scaled, _ = run("scaled", "--learning_rate=0.5", *flags)
     a, b = (load_npz(folder / "alphas.npz")["toy"] for folder in (half, scaled))
     np.testing.assert_array_equal(a, b)
 

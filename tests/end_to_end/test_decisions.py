@@ -1,6 +1,7 @@
 """Searches that stop early or roll back. The thresholds are so low that they do at known epochs.
 
-In this process, since a command of its own would trace everything anew; `Killed` stands for SIGKILL.
+Of the toy task, in this process; `Killed` stands for SIGKILL. Where what a step computes does not
+matter, steps are arithmetic (tests/scripted_steps.py).
 """
 
 import csv
@@ -11,43 +12,54 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
-from rdarts_tf import analyze
+from rdarts_tf import analyze, registry
 from rdarts_tf.config import search as config_lib
 from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.engine import search_run, summaries
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype, rule
-from rdarts_tf.layers import primitives
 from rdarts_tf.optimizers import cosine
 from rdarts_tf.runs.files import load_npz
 from rdarts_tf.runs.run_dir import RunDir
-from rdarts_tf.spaces.base import uniform
-from rdarts_tf.tasks.image_classification.options import SearchConfig
+from rdarts_tf.tasks.image_classification.options import SearchConfig as ImageConfig
+from tests import scripted_steps, stubbed_search
+from tests.toy_task import options, task
 
 RULE = "window=1, delta=1, factor=0.01, start_epoch=1, frequency=1"
 ES, ADA = f"darts_es({RULE})", f"darts_ada({RULE})"
+TOY = {"space": "tests.toy_task", "dataset": "tests.toy_task", "epochs": 5}
+TOY |= {"arch_learning_rate": 0.01, "eigensolver": "full"}
 
 
 class Killed(BaseException):
     pass
 
 
-def make(path, method, **changes):
-    fields = {
-        "space": "s5",
-        "dataset": "digits",
-        "method": method,
-        "epochs": 5,
-        "batch_size": 256,
-        "init_channels": 2,
-        "layers": 1,
-        "alpha_step": "first_order",
-        "arch_learning_rate": 0.01,
-        "eigensolver": "full",
-    }
+@pytest.fixture(autouse=True, scope="module")
+def _scheduled():
+    """The toy has a schedule, so that what is in force in an epoch shows."""
+
+    def rates(self, config, epoch):
+        rate = cosine(epoch, config.epochs, 0.025, 0.001)
+        return {"learning_rate": rate, "weight_decay": config.weight_decay}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_TRUSTED", {"tests.toy_task"})
+        patch.setattr(task.Search, "rates", rates)
+        yield
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Steps of arithmetic; what a test sets is undone by `monkeypatch.context`."""
+    scripted_steps.replace_steps(monkeypatch)
+
+
+def make(path, method, *, kind=options.SearchConfig, **changes):
     run_dir = RunDir(path)
     run_dir.create()
-    settings = config_lib.check(SearchConfig(**fields | changes))
+    fields = TOY if kind is options.SearchConfig else {}
+    settings = config_lib.check(kind(**fields | {"method": method} | changes))
     return search_run.SearchRun(settings, run_dir, say=lambda line: None)
 
 
@@ -105,7 +117,7 @@ def test_ada_goes_back_and_decays_more(rolled_back):
     np.testing.assert_allclose(decay, [3e-4, 3e-4, 3e-2, 3e-2, 3e-2])
     for row in rows(path):  # by the absolute epoch
         assert row["search/learning_rate"] == cosine(row["epoch"], 5, 0.025, 0.001)
-    assert len(load_npz(path / "alphas.npz")["reduce"]) == 5
+    assert len(load_npz(path / "alphas.npz")["toy"]) == 5
     assert len(list((path / "hessian").glob("*.npz"))) == 5
 
 
@@ -118,60 +130,82 @@ def test_ada_restores_every_bit(rolled_back):
             np.testing.assert_array_equal(arrays[name], array, err_msg=name)
 
 
-@pytest.mark.parametrize("moment", ["recorded", "deleted", "resumed", "epoch"])
-def test_ada_killed_in_a_rollback_ends_the_same(rolled_back, tmp_path, monkeypatch, moment):
-    path = tmp_path / "run"
-    run = make(path, ADA)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A scripted ADA run, which goes back twice."""
+    path = tmp_path_factory.mktemp("scripted") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        scripted_steps.replace_steps(patch)
+        make(path, ADA).run()
+    assert len(decisions(path)) == 2
+    return path
 
-    def kill(*args, **kwargs):
+
+def killing(function=lambda *args, **kwargs: None):
+    """A function that ends as the process is killed."""
+
+    def call(*args, **kwargs):
+        function(*args, **kwargs)
         raise Killed
 
-    def kill_after(function):
-        def killing(*args, **kwargs):
-            function(*args, **kwargs)
-            raise Killed
-
-        return killing
-
-    if moment == "recorded":
-        monkeypatch.setattr(run.run_dir, "delete_checkpoints_after", kill)
-    elif moment == "deleted":
-        delete = run.run_dir.delete_checkpoints_after
-        monkeypatch.setattr(run.run_dir, "delete_checkpoints_after", kill_after(delete))
-    elif moment == "resumed":
-        monkeypatch.setattr(summaries.SearchSummaries, "decision", kill)
-    else:
-        checkpoint = run._checkpoint
-        killing = kill_after(checkpoint)
-        run._checkpoint = lambda step: (killing if run.epoch == 3 else checkpoint)(step)
-    with pytest.raises(Killed):
-        run.run()
-    monkeypatch.undo()
-    make(path, ADA).run()
-    assert_same_run(rolled_back[0], path)
+    return call
 
 
-def test_ada_by_drop_path(tmp_path):
+@pytest.mark.parametrize("moment", ["recorded", "deleted", "resumed", "epoch"])
+def test_ada_killed_in_a_rollback_ends_the_same(whole, scripted, tmp_path, monkeypatch, moment):
     path = tmp_path / "run"
+    run = make(path, ADA)
+    with monkeypatch.context() as patch:
+        if moment == "recorded":
+            patch.setattr(run.run_dir, "delete_checkpoints_after", killing())
+        elif moment == "deleted":
+            delete = run.run_dir.delete_checkpoints_after
+            patch.setattr(run.run_dir, "delete_checkpoints_after", killing(delete))
+        elif moment == "resumed":
+            patch.setattr(summaries.NoSummaries, "decision", killing(), raising=False)
+        else:
+            checkpoint = run._checkpoint
+            run._checkpoint = lambda step: (killing(checkpoint) if run.epoch == 3 else checkpoint)(
+                step
+            )
+        with pytest.raises(Killed):
+            run.run()
+    make(path, ADA).run()
+    assert_same_run(whole, path)
+
+
+def test_ada_by_drop_path(tmp_path, monkeypatch):
+    """On images, which have it."""
+    blocks = stubbed_search.replace_steps(monkeypatch)
+    fields = {
+        "space": "s5",
+        "dataset": "digits",
+        "layers": 1,
+        "init_channels": 2,
+        "batch_size": 300,
+    }
     method = f"darts_ada({RULE}, regularizer=drop_path, increase=0.3, maximum=0.3)"
-    make(path, method, epochs=4, cutout_length=4).run()
+    path = tmp_path / "run"
+    make(path, method, kind=ImageConfig, epochs=4, cutout_length=4, **fields).run()
     assert [row["search/drop_path_prob"] for row in rows(path)][2:] == pytest.approx([0.2, 0.3])
     assert [row["search/weight_decay"] for row in rows(path)] == [3e-4] * 4
+    assert [epoch for epoch, first, *_ in blocks if first == 0] == [0, 1, 2, 2, 3]
+    assert blocks[-1][3]["drop_path_prob"] == pytest.approx(0.3)  # as the steps take it
 
 
-def test_ada_needs_no_checkpoint_that_is_not_written(tmp_path):
+def test_ada_needs_no_checkpoint_that_is_not_written(scripted, tmp_path):
     run = make(tmp_path / "run", ADA, checkpoint_every=3, epochs=4)
     run.run()
     assert len(decisions(tmp_path / "run")) == 2
 
 
-def test_es_stops_with_the_architecture_of_its_epoch(tmp_path):
+def test_es_stops_with_the_architecture_of_its_epoch(scripted, tmp_path):
     path = tmp_path / "run"
     run = make(path, ES)
     found = run.run()
     assert [(d["decision"], d["epoch"]) for d in decisions(path)] == [("stop", 1)]
     assert len(rows(path)) == 3
-    assert found == at_epoch(path, 1, run.space)
+    assert found == at_epoch(path, 1, run.space) != at_epoch(path, 2, run.space)
     assert genotype.parse((path / "genotype.json").read_text()) == found
     again = make(path, ES)  # as after a kill before the result was written
     (path / "genotype.json").unlink()
@@ -179,13 +213,13 @@ def test_es_stops_with_the_architecture_of_its_epoch(tmp_path):
     assert len(rows(path)) == 3
 
 
-def test_es_may_go_on_to_the_end_and_records_both(tmp_path):
+def test_es_may_go_on_to_the_end_and_records_both(scripted, tmp_path):
     path = tmp_path / "run"
-    run = make(path, ES, continue_after_stop=True)
+    run = make(path, ES.replace("start_epoch=1", "start_epoch=2"), continue_after_stop=True)
     found = run.run()
     assert len(rows(path)) == 5
-    assert [d["epoch"] for d in decisions(path)] == [1]
-    assert found == at_epoch(path, 1, run.space)
+    assert [d["epoch"] for d in decisions(path)] == [2]
+    assert found == at_epoch(path, 2, run.space) != at_epoch(path, 4, run.space)
     last = genotype.parse((path / "genotype_last_epoch.json").read_text())
     assert last == at_epoch(path, 4, run.space)
     for epoch, row in enumerate(rows(path)):
@@ -220,7 +254,7 @@ def test_analyze_computes_the_spectrum_of_checkpoints_anew(rolled_back):
         assert value == pytest.approx(recorded[epoch], rel=1e-6)
 
 
-def test_a_hessian_that_is_not_finite_is_missing_not_zero(tmp_path, monkeypatch):
+def test_a_hessian_that_is_not_finite_is_missing_not_zero(scripted, tmp_path, monkeypatch):
     run = make(tmp_path / "run", "darts", epochs=2)
     measure, said = run.curvature.measure, []
     run.say = said.append
@@ -235,22 +269,23 @@ def test_a_hessian_that_is_not_finite_is_missing_not_zero(tmp_path, monkeypatch)
     assert any("epoch 0: the Hessian is not finite" in line for line in said)
 
 
-class Blur(primitives.Primitive):
-    """Halves and doubles the resolution, bilinearly: no second derivative in TensorFlow."""
+def test_a_loss_without_second_derivative(tmp_path, monkeypatch):
+    """Halved and doubled in size, bilinearly, as TensorFlow can derive only once."""
+    loss = task.Search.loss
 
-    def call(self, x, scale=None, seed=None, training=False):
-        size = x.shape[1] // self.stride
-        return primitives.scaled(tf.image.resize(tf.image.resize(x, (2, 2)), (size, size)), scale)
+    def blurred(self, call, batch, carry, *, edge_weights, **network):
+        image = tf.reshape(edge_weights["toy"], [1, 1, 2, 1])
+        image = tf.image.resize(tf.image.resize(image, (2, 2)), (1, 2))
+        weights = {"toy": tf.reshape(image, [1, 2])}
+        return loss(self, call, batch, carry, edge_weights=weights, **network)
 
-
-def test_a_primitive_without_second_derivative(tmp_path, monkeypatch):
-    monkeypatch.setitem(primitives.PRIMITIVES, "blur", Blur)
-    space = uniform("blurred", ("blur", "skip_connect"), num_nodes=1)
-    monkeypatch.setattr(SearchConfig, "make_space", lambda self: space)
-    run, said = make(tmp_path / "plain", "darts", epochs=2, layers=2), []
+    monkeypatch.setattr(task.Search, "loss", blurred)
+    monkeypatch.setattr(summaries, "SearchSummaries", lambda *a, **k: summaries.NoSummaries())
+    flags = {"epochs": 2, "alpha_step": "first_order"}
+    run, said = make(tmp_path / "plain", "darts", **flags), []
     run.say = said.append
     run.run()
     assert [row.get("curvature/lambda_max") for row in rows(tmp_path / "plain")] == [None, None]
     assert sum("ResizeBilinearGrad" in line for line in said) == 1
     with pytest.raises(UserError, match="ResizeBilinearGrad.*darts_es"):
-        make(tmp_path / "es", ES, epochs=2, layers=2).run()
+        make(tmp_path / "es", ES, **flags).run()

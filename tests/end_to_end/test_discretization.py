@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from rdarts_tf import analyze as command
 from rdarts_tf.datasets import digits
-from rdarts_tf.engine import search_run
+from rdarts_tf.engine import search_run, search_steps
 from rdarts_tf.engine.discretization import discrete_weights, score
 from rdarts_tf.genotypes.rule import derive
 from rdarts_tf.runs.run_dir import RunDir
@@ -15,13 +16,16 @@ from rdarts_tf.spaces.base import uniform
 from rdarts_tf.tasks.image_classification import task
 from rdarts_tf.tasks.image_classification.options import SearchConfig
 from rdarts_tf.tasks.image_classification.supernet import Supernet
-from tests import forked
+from tests import in_process
 
 SPACE = uniform("small", ("none", "skip_connect", "sep_conv_3x3"), num_nodes=2)
 
 
-def analyze(*arguments):
-    return forked.python("-m", "rdarts_tf.analyze", "--what=discretization", *arguments)
+@pytest.fixture
+def analyze(monkeypatch, capsys):
+    """(exit code, stdout, stderr) of the command in this process."""
+    flags = ("--what=discretization",)
+    return lambda *paths: in_process.run(monkeypatch, capsys, command, *flags, *paths)
 
 
 def test_discrete_weights_are_one_at_the_operations_of_the_genotype():
@@ -57,7 +61,20 @@ def test_score_moves_nothing_and_knows_both_modes_of_batch_norm():
     assert abs(results[0]["loss"] - results[1]["loss"]) > 1e-3
 
 
-def test_the_accuracy_at_alpha_is_the_one_that_the_search_recorded(tmp_path):
+def test_the_accuracy_at_alpha_is_the_one_that_the_search_recorded(analyze, tmp_path, monkeypatch):
+    """Whose step moves all variables at random."""
+
+    def search_block(self, iterator, first, last, epoch, rates):
+        rng = np.random.default_rng(0)
+        for variable in self.net.variables:
+            noise = rng.normal(size=variable.shape)
+            moving = "moving" in variable.name or "variance" in variable.name
+            variable.assign(variable + 0.1 * (np.abs(noise) if moving else noise))
+        for alpha in self.net.alphas.values():
+            alpha.assign(rng.normal(size=alpha.shape))
+        return last, tf.constant(0.5)
+
+    monkeypatch.setattr(search_steps.Search, "search_block", search_block)
     config = SearchConfig(
         space="s5",
         dataset="digits",
@@ -65,23 +82,23 @@ def test_the_accuracy_at_alpha_is_the_one_that_the_search_recorded(tmp_path):
         batch_size=256,
         init_channels=4,
         layers=1,
-        alpha_step="first_order",
         hessian_every=0,
     )
     run_dir = RunDir(tmp_path / "run")
     run_dir.create()
     search_run.SearchRun(config, run_dir, say=lambda line: None).run()
-    result = analyze(str(run_dir.path))
-    assert result.returncode == 0, result.stderr
+    code, _, err = analyze(run_dir.path)
+    assert code == 0, err
     (row,) = csv.DictReader((run_dir.path / "analysis/discretization.csv").open())
     recorded = run_dir.read_metrics()[-1]
     assert float(row["running/accuracy_alpha"]) == pytest.approx(recorded["validation/accuracy"])
     assert float(row["running/loss_alpha"]) == pytest.approx(recorded["validation/loss"], rel=1e-4)
+    assert float(row["batch/loss_alpha"]) != pytest.approx(recorded["validation/loss"], rel=1e-3)
     drop = float(row["batch/accuracy_alpha"]) - float(row["batch/accuracy_discrete"])
     assert float(row["batch/accuracy_drop"]) == pytest.approx(drop)
 
 
-def test_another_directory_is_refused(tmp_path):
-    result = analyze(str(tmp_path))
-    assert result.returncode == 2
-    assert f"{tmp_path} is no run directory" in result.stderr
+def test_another_directory_is_refused(analyze, tmp_path):
+    code, _, err = analyze(tmp_path)
+    assert code == 2
+    assert f"{tmp_path} is no run directory" in err

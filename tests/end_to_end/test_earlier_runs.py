@@ -5,13 +5,16 @@ import pathlib
 import shutil
 
 import pytest
+import tensorflow as tf
 
 from rdarts_tf import analyze, evaluate, export, report, search
 from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import search as search_config
+from rdarts_tf.engine import evaluation_steps
 from rdarts_tf.runs import given as given_cells
 from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification import task
 from tests import in_process
 
 EARLIER = pathlib.Path(__file__).parents[1] / "data" / "earlier_runs"
@@ -55,7 +58,12 @@ def test_a_killed_search_goes_on_to_the_recorded_end(copy, command):
     assert run_dir.read_json("dataset.json")["digest"]  # from now on the data are compared
 
 
-def test_a_finished_run_is_read_evaluated_and_exported(copy, command, tmp_path):
+def test_a_finished_run_is_read_evaluated_and_exported(copy, command, tmp_path, monkeypatch):
+    """The new seed is not trained."""
+    half = tf.constant(0.5)
+    monkeypatch.setattr(evaluation_steps.Evaluation, "train_block", lambda *given: (given[3], half))
+    monkeypatch.setattr(evaluation_steps.Evaluation, "validate_block", lambda *given: None)
+    monkeypatch.setattr(task.Evaluation, "examined", None)
     run_dir = copy("finished")
     path, where = run_dir.path, f"--run_dir={run_dir.path}"
     out = command(search, f"--flagfile={path / 'flags.cfg'}", where)

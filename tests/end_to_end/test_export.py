@@ -1,4 +1,4 @@
-"""The export command as a user runs it."""
+"""The export command in this process, of a network that was retrained."""
 
 import json
 import pathlib
@@ -8,40 +8,47 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rdarts_tf import export
+from rdarts_tf import evaluate, export
 from rdarts_tf.datasets import digits
-from tests import forked, in_process
+from tests import in_process, scripted_steps
 
 PAIRS = "[('sep_conv_3x3', 1), ('skip_connect', 0)]"
 GENOTYPE = f"Genotype(normal={PAIRS}, normal_concat=[2], reduce={PAIRS}, reduce_concat=[2])"
 
 
-def run(command, *flags):
-    return forked.python("-m", f"rdarts_tf.{command}", *flags)
-
-
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("export") / "run"
-    result = run(
-        "evaluate",
+    flags = (
         f"--run_dir={run_dir}",
         f"--genotype={GENOTYPE}",
         "--dataset=digits",
-        "--epochs=2",
+        "--epochs=1",
         "--batch_size=128",
         "--init_channels=4",
         "--layers=2",
         "--seeds=3",
     )
-    assert result.returncode == 0, result.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        assert in_process.run(patch, scripted_steps.unread(), evaluate, *flags)[0] == 0
     return run_dir
 
 
-def test_tflite_of_the_retrained_network_scores_as_recorded(evaluated):
-    result = run("export", f"--run_dir={evaluated}", "--format=tflite")
-    assert result.returncode == 0, result.stderr
-    difference, path = result.stdout.strip().splitlines()[-2:]
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """stdout of an export that ends well."""
+
+    def command(*flags):
+        code, stdout, stderr = in_process.run(monkeypatch, capsys, export, *flags)
+        assert code == 0, stderr
+        return stdout
+
+    return command
+
+
+def test_tflite_of_the_retrained_network_scores_as_recorded(evaluated, command):
+    stdout = command(f"--run_dir={evaluated}", "--format=tflite")
+    difference, path = stdout.strip().splitlines()[-2:]
     assert "read back in a new process, 64 test examples: largest difference" in difference
     assert path == str(evaluated / "export/digits.tflite")
     test = digits.load().test
@@ -55,27 +62,23 @@ def test_tflite_of_the_retrained_network_scores_as_recorded(evaluated):
 @pytest.mark.parametrize(
     ("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("dot", b"dig")]
 )
-def test_drawings(evaluated, kind, start, monkeypatch, capsys):
-    flags = (f"--run_dir={evaluated}", f"--format={kind}")
-    code, _, stderr = in_process.run(monkeypatch, capsys, export, *flags)
-    assert code == 0, stderr
+def test_drawings(evaluated, kind, start, command):
+    command(f"--run_dir={evaluated}", f"--format={kind}")
     for cell in ("normal", "reduce"):
         content = (evaluated / f"export/{cell}_cell.{kind}").read_bytes()
         assert content.startswith(start)
         assert kind == "png" or b"skip_connect" in content or b"<path" in content
 
 
-def test_a_published_cell_is_drawn_without_a_run(tmp_path):
-    result = run("export", "--genotype=NASNet", "--format=dot", f"--out={tmp_path}")
-    assert result.returncode == 0, result.stderr
+def test_a_published_cell_is_drawn_without_a_run(command, tmp_path):
+    command("--genotype=NASNet", "--format=dot", f"--out={tmp_path}")
     assert "avg_pool_3x3" in (tmp_path / "normal_cell.dot").read_text()
 
 
-def test_a_cell_of_the_run(evaluated, tmp_path):
+def test_a_cell_of_the_run(evaluated, command, tmp_path):
     out = tmp_path / "cell.keras"
     flags = ("--what=cell", "--format=keras", "--cell=reduce", f"--out={out}")
-    result = run("export", f"--run_dir={evaluated}", *flags)
-    assert result.returncode == 0, result.stderr
+    command(f"--run_dir={evaluated}", *flags)
     assert out.exists()
 
 
@@ -91,8 +94,7 @@ def in_folder(tmp_path, monkeypatch, capsys):
 CELL = ("--what=cell", f"--genotype={GENOTYPE}", "--channels=2", "--input_channels=2")
 
 
-@pytest.mark.parametrize("kind", ["keras", "savedmodel"])
-@pytest.mark.parametrize("out", [".", "mine"])
+@pytest.mark.parametrize(("kind", "out"), [("keras", "."), ("savedmodel", "mine")])
 def test_into_a_folder_and_over_a_former_export_by_overwrite(in_folder, tmp_path, kind, out):
     (tmp_path / "mine").mkdir()
     flags = (*CELL, f"--format={kind}", f"--out={out}")
@@ -166,12 +168,14 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
     assert not list(empty.iterdir()) and sorted(evaluated.rglob("*")) == before
 
 
-def test_other_classes_than_the_network_was_trained_on_are_refused(evaluated, tmp_path):
+def test_other_classes_than_the_network_was_trained_on_are_refused(
+    evaluated, tmp_path, monkeypatch, capsys
+):
     run_dir = tmp_path / "run"
     shutil.copytree(evaluated, run_dir)
     path = run_dir / "evaluate/digits/dataset.json"
     text = path.read_text().replace('"digest"', '"unknown"')  # as an earlier version left it
     path.write_text(text.replace('"9"', '"9",\n  "10"'))
-    result = run("export", f"--run_dir={run_dir}")
-    assert result.returncode == 2
-    assert "not that of a network with 11 classes" in result.stderr
+    code, _, stderr = in_process.run(monkeypatch, capsys, export, f"--run_dir={run_dir}")
+    assert code == 2
+    assert "not that of a network with 11 classes" in stderr

@@ -1,7 +1,7 @@
-"""The search command as a user runs it."""
+"""The search command as a user runs it; what concerns the engine, on the toy task in this process."""
 
 import json
-import os
+import shutil
 import signal
 import time
 
@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from rdarts_tf import search as search_command
+from rdarts_tf.config import flags as flags_lib
+from rdarts_tf.config import search as config_lib
+from rdarts_tf.engine import epochs, search_steps
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.runs.files import load_npz
-from tests import forked, in_process
+from tests import forked, in_process, scripted_steps
 
 TINY = (
     "--space=s5",
@@ -21,6 +24,8 @@ TINY = (
     "--init_channels=4",
     "--layers=1",
     "--arch_learning_rate=0.01",
+    "--drop_path_prob=0.2",
+    "--cutout_length=4",
     "--hessian_every=0",  # tracing it costs; see test_decisions.py
 )
 
@@ -56,7 +61,8 @@ def assert_same_run(first, second):
     rows = [(d / "metrics.jsonl").read_text().splitlines() for d in (first, second)]
     for x, y in zip(*rows, strict=True):
         x, y = json.loads(x), json.loads(y)
-        del x["search/step_seconds"], y["search/step_seconds"]
+        for name in ("search/step_seconds", "curvature/seconds"):
+            x.pop(name, None), y.pop(name, None)
         assert x == y
 
 
@@ -84,30 +90,36 @@ def test_leaves_the_files_of_a_run(finished):
     assert json.loads((run_dir / "dataset.json").read_text())["image_shape"] == [8, 8, 1]
 
 
-def test_a_finished_run_says_so(finished):
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """command(*flags) -> (exit code, stdout, stderr) of a search in this process."""
+    return lambda *flags: in_process.run(monkeypatch, capsys, search_command, *flags)
+
+
+def test_a_finished_run_says_so(finished, command):
     run_dir, _ = finished
     before = final_state(run_dir)
-    result = search(run_dir)
-    assert result.returncode == 0
-    assert "is finished" in result.stdout
+    code, stdout, _ = command(*TINY, f"--run_dir={run_dir}")
+    assert code == 0
+    assert "is finished" in stdout
     assert before.keys() == final_state(run_dir).keys()
 
 
-def test_other_flags_for_an_existing_run_are_refused_by_name(finished):
+def test_other_flags_for_an_existing_run_are_refused_by_name(finished, command):
     run_dir, _ = finished
-    result = search(run_dir, "--seed=7", "--momentum=0.5")
-    assert result.returncode == 2
-    assert "--seed=7 (the run has 2)" in result.stderr
-    assert "--momentum=0.5 (the run has 0.9)" in result.stderr
+    code, _, stderr = command(*TINY, f"--run_dir={run_dir}", "--seed=7", "--momentum=0.5")
+    assert code == 2
+    assert "--seed=7 (the run has 2)" in stderr
+    assert "--momentum=0.5 (the run has 0.9)" in stderr
     assert (run_dir / "genotype.json").exists()
 
 
-def test_flagfile_of_a_run_reproduces_it(finished, tmp_path):
-    run_dir, _ = finished
-    flags = (f"--flagfile={run_dir / 'flags.cfg'}", f"--run_dir={tmp_path / 'again'}")
-    result = forked.python("-m", "rdarts_tf.search", *flags)
-    assert result.returncode == 0, result.stderr
-    assert_same_run(run_dir, tmp_path / "again")
+def test_the_flagfile_of_a_run_gives_its_configuration(finished):
+    flagfile = f"--flagfile={finished[0] / 'flags.cfg'}"
+    given, _ = flags_lib.parse(config_lib.of_given, [flagfile])
+    recorded = json.loads((finished[0] / "config.json").read_text())
+    assert given == config_lib.of_record(recorded)
+    assert (given.batch_size, given.init_channels, given.drop_path_prob) == (128, 4, 0.2)
 
 
 def test_killed_in_mid_run_and_resumed_equals_uninterrupted(finished, tmp_path):
@@ -123,56 +135,74 @@ def test_killed_in_mid_run_and_resumed_equals_uninterrupted(finished, tmp_path):
     assert_same_run(run_dir, killed)
 
 
-def test_finite_difference_killed_and_resumed(tmp_path):
-    flags = ("--alpha_step=finite_difference", "--drop_path_prob=0.2", "--cutout_length=4")
-    flags += ("--epochs=2",)
-    assert search(tmp_path / "whole", *flags).returncode == 0
-    process = start(tmp_path / "killed", *flags)
-    wait_for(tmp_path / "killed", "checkpoints/epoch_0001*.npz", process)
-    process.kill()
-    process.result()
-    assert search(tmp_path / "killed", *flags).returncode == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+# The toy task, whose steps are arithmetic; see tests/scripted_steps.py.
+
+
+@pytest.fixture
+def toy(monkeypatch, command, tmp_path):
+    """toy(name, *flags) -> (run directory, exit code, stdout, stderr) of a search of three epochs."""
+    scripted_steps.replace_steps(monkeypatch)
+
+    def toy(name, *flags):
+        where = f"--run_dir={tmp_path / name}"
+        return tmp_path / name, *command(*scripted_steps.TOY, "--epochs=3", where, *flags)
+
+    return toy
+
+
+def test_the_flagfile_of_a_run_reproduces_it(toy, command, tmp_path):
+    run_dir, code, *_ = toy("run", "--seed=5")
+    assert code == 0
+    again = (f"--flagfile={run_dir / 'flags.cfg'}", f"--run_dir={tmp_path / 'again'}")
+    assert command(*again)[0] == 0
+    assert_same_run(run_dir, tmp_path / "again")
+    assert json.loads((tmp_path / "again/config.json").read_text())["seed"] == 5
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_leaves_a_checkpoint_in_mid_epoch(finished, tmp_path, number, code):
-    stopped = tmp_path / "stopped"
-    process = start(stopped)
-    wait_for(stopped, "config.json", process)
-    time.sleep(3)  # Python handles it when the first block, which is traced then, returns
-    os.kill(process.pid, number)
-    result = process.result()
-    assert result.returncode == code, result.stderr
-    assert "the same command goes on" in result.stderr
-    assert list((stopped / "checkpoints").glob("*.npz"))
-    if number == signal.SIGTERM:  # what follows is the same for both
-        assert search(stopped).returncode == 0
-        assert_same_run(finished[0], stopped)
+def test_a_signal_leaves_a_checkpoint_in_mid_epoch(toy, monkeypatch, number, code):
+    whole, *_ = toy("whole")
+    block = search_steps.Search.search_block
+
+    def interrupted(self, iterator, first, last, epoch, rates):
+        if (int(epoch), int(first)) == (1, 5):
+            signal.raise_signal(number)
+        return block(self, iterator, first, last, epoch, rates)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(epochs, "_BLOCK_SECONDS", 1e-9)  # a step each
+        patch.setattr(search_steps.Search, "search_block", interrupted)
+        stopped, found, _, stderr = toy("stopped")
+    assert found == code
+    assert "the same command goes on" in stderr
+    assert (stopped / "checkpoints/epoch_0001_step_000006.npz").exists()
+    _, found, stdout, _ = toy("stopped")
+    assert found == 0 and "after 1 of 3 epochs, step 6" in stdout
+    assert_same_run(whole, stopped)
 
 
-def test_a_damaged_checkpoint_is_named_and_skipped(finished, tmp_path):
-    import shutil
-
-    run_dir = tmp_path / "damaged"
-    shutil.copytree(finished[0], run_dir)
+def test_a_damaged_checkpoint_is_named_and_skipped(toy, tmp_path):
+    whole, *_ = toy("whole")
+    run_dir = shutil.copytree(whole, tmp_path / "damaged")
     newest = sorted((run_dir / "checkpoints").glob("*.npz"))[-1]
     content = bytearray(newest.read_bytes())
-    content[len(content) // 2] ^= 0xFF
+    content[content.index(b"NUMPY") + 128] ^= 0xFF  # in the first array
     newest.write_bytes(bytes(content))
     (run_dir / "genotype.json").unlink()
-    result = search(run_dir)
-    assert result.returncode == 0, result.stderr
-    assert newest.name in result.stdout
-    assert "damaged" in result.stdout
-    assert_same_run(finished[0], run_dir)
+    _, code, stdout, stderr = toy("damaged")
+    assert code == 0, stderr
+    assert newest.name in stdout
+    assert "damaged" in stdout
+    assert_same_run(whole, run_dir)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-    result = search(tmp_path / "run", "--learning_rate=1e9", "--grad_clip=1e9")
-    assert result.returncode == 1
-    assert "not finite in epoch 0, step" in result.stderr
-    assert "last good checkpoint: none yet" in result.stderr
+def test_a_loss_that_is_not_finite_stops_the_run(toy, monkeypatch):
+    nan = search_steps.tf.constant(np.nan)
+    monkeypatch.setattr(search_steps.Search, "search_block", lambda *given: (given[3], nan))
+    _, code, _, stderr = toy("run")
+    assert code == 1
+    assert "not finite in epoch 0, step" in stderr
+    assert "last good checkpoint: none yet" in stderr
 
 
 @pytest.mark.parametrize(
@@ -195,9 +225,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         (["--alpha_step=second"], ["second", "exact"]),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys, flags, words):
-    given = (*TINY, f"--run_dir={tmp_path / 'run'}", *flags)
-    code, _, stderr = in_process.run(monkeypatch, capsys, search_command, *given)
+def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, command, flags, words):
+    code, _, stderr = command(*TINY, f"--run_dir={tmp_path / 'run'}", *flags)
     assert code == 2
     last = stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
@@ -205,8 +234,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys
     assert not (tmp_path / "run" / "config.json").exists()
 
 
-def test_help_lists_what_there_is():
-    text = " ".join(search("unused", "--help").stdout.split())
+def test_help_lists_what_there_is(command):
+    text = " ".join(command("--help")[1].split())
     for word in (
         "darts, rnn, rnn_reduced, s1, s2, s3, s4, s5",
         "cifar10, cifar100, digits",

@@ -1,23 +1,21 @@
-"""Methods that select among several searches, as a user runs them."""
+"""Methods that select among several searches, in this process and without their steps."""
 
 import dataclasses
 import json
-import random
-import time
 
-import numpy as np
 import pytest
+import tensorflow as tf
 
 from rdarts_tf import evaluate, search
-from rdarts_tf.config import base as config_base
 from rdarts_tf.config import search as config_lib
-from rdarts_tf.engine import selection_run
+from rdarts_tf.engine import evaluation_steps, selection_run
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.runs import executor
 from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification import task as images
 from rdarts_tf.tasks.image_classification.options import SearchConfig
-from tests import forked, in_process
+from tests import in_process, stubbed_search
 
 NAMES = ("weight_decay_0.0003", "weight_decay_0.03")
 CONFIG = SearchConfig(
@@ -38,23 +36,46 @@ CONFIG = SearchConfig(
 )
 
 
+class Killed(BaseException):
+    pass
+
+
 @pytest.fixture
-def uninterrupted(tmp_path, monkeypatch, capsys):
-    """A selection whose pieces run in this process."""
+def select(tmp_path, monkeypatch, capsys):
+    """select(name, kill_before=command) -> (RunDir, Genotype); the second cell scores better."""
     commands = {"rdarts_tf.search": search, "rdarts_tf.evaluate": evaluate}
+    blocks = stubbed_search.replace_steps(monkeypatch)
+    trained = []
 
-    def run(tasks, settings, *, say):
-        for task in tasks:
-            for _, module, *flags in task.commands:
-                code, _, err = in_process.run(monkeypatch, capsys, commands[module], *flags)
-                assert code == 0, err
-        return {task.name: 0 for task in tasks}
+    def train_block(self, iterator, first, last, epoch, rates):
+        trained.append(self.problem)
+        return last, tf.constant(0.5)
 
-    monkeypatch.setattr(executor, "run", run)
-    run_dir = RunDir(tmp_path / "uninterrupted")
-    run_dir.create()
-    found = selection_run.SelectionRun(CONFIG, run_dir).run()
-    return run_dir, found
+    def validate_block(self, iterator, first, last, epoch):
+        self.totals[-2].assign_add(1.0 + len({id(problem) for problem in trained}))
+        self.totals[-1].assign_add(4.0)
+
+    monkeypatch.setattr(evaluation_steps.Evaluation, "train_block", train_block)
+    monkeypatch.setattr(evaluation_steps.Evaluation, "validate_block", validate_block)
+    monkeypatch.setattr(images.Evaluation, "examined", None)
+
+    def select(name, *, kill_before=None):
+        def run(tasks, settings, *, say):
+            for task in tasks:
+                for _, module, *flags in task.commands:
+                    if (task.name, module) == kill_before:
+                        raise Killed
+                    code, _, err = in_process.run(monkeypatch, capsys, commands[module], *flags)
+                    assert code == 0, err
+            return {task.name: 0 for task in tasks}
+
+        monkeypatch.setattr(executor, "run", run)
+        run_dir = RunDir(tmp_path / name)
+        run_dir.create()
+        return run_dir, selection_run.SelectionRun(CONFIG, run_dir).run()
+
+    select.searched, select.trained = blocks, trained
+    return select
 
 
 def result(run_dir):
@@ -64,12 +85,12 @@ def result(run_dir):
     }
 
 
-def test_killed_twice_and_run_again_it_selects_the_same(uninterrupted, tmp_path):
-    reference, found = uninterrupted
+def test_the_best_cell_is_selected(select):
+    reference, found = select("run")
     selected = reference.read_json("selection.json")
     assert [run["name"] for run in selected["runs"]] == list(NAMES)
-    errors = [run["validation_error"] for run in selected["runs"]]
-    assert selected["winner"] == NAMES[int(np.argmin(errors))]
+    assert [run["validation_error"] for run in selected["runs"]] == [0.5, 0.25]
+    assert selected["winner"] == NAMES[1]
     for run in selected["runs"]:
         piece = reference.path / "runs" / run["name"]
         assert run["genotype"] == (piece / "genotype.txt").read_text().strip()
@@ -81,27 +102,20 @@ def test_killed_twice_and_run_again_it_selects_the_same(uninterrupted, tmp_path)
     assert found == genotype.parse((reference.path / "genotype.json").read_text())
     table = (reference.path / "selection.txt").read_text().splitlines()
     assert [line.split()[0] for line in table] == ["name", *NAMES]
-    assert [line.endswith("selected") for line in table[1:]] == [
-        name == selected["winner"] for name in NAMES
-    ]
+    assert [line.endswith("selected") for line in table[1:]] == [False, True]
 
-    run_dir = tmp_path / "killed"
-    command = ("-m", "rdarts_tf.search", f"--run_dir={run_dir}", *config_base.to_argv(CONFIG))
-    for name in NAMES:  # once in each piece
-        process = forked.Python(*command)
-        end = time.monotonic() + 300
-        while not (run_dir / "runs" / name / "config.json").exists():
-            assert process.poll() is None and time.monotonic() < end
-            time.sleep(0.1)
-        time.sleep(random.uniform(0, 8))
-        process.kill()
-        process.result()
-    done = run_dir / "runs" / NAMES[0] / "evaluate" / "select" / "seed_1" / "result.json"
-    before = done.stat().st_mtime
-    again = forked.python(*command)
-    assert again.returncode == 0, again.stderr
-    assert result(run_dir) == result(reference.path)
-    assert done.stat().st_mtime == before  # what was finished is not done again
+
+def test_killed_twice_and_run_again_it_selects_the_same(select):
+    reference, _ = select("whole")
+    searched, trained = len(select.searched), len(select.trained)
+    select.trained.clear()
+    for number, module in enumerate(("evaluate", "search")):
+        with pytest.raises(Killed):
+            select("killed", kill_before=(NAMES[number], f"rdarts_tf.{module}"))
+    run_dir, _ = select("killed")
+    assert result(run_dir.path) == result(reference.path)
+    # What was finished is not done again.
+    assert (len(select.searched), len(select.trained)) == (2 * searched, trained)
 
 
 def test_a_piece_that_fails_is_named_with_its_log(tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ def wait_for(condition, process):
     end = time.monotonic() + 120
     while not condition():
         assert process.poll() is None and time.monotonic() < end, process.communicate()
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 def loads(process, library):

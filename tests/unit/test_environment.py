@@ -72,10 +72,10 @@ def test_it_is_recorded_what_there_is(monkeypatch, tmp_path):
 def test_a_search_records_it_and_tells_a_change(monkeypatch, capsys, tmp_path):
     from rdarts_tf import search
     from rdarts_tf.engine import epochs
-    from tests import in_process
+    from tests import in_process, scripted_steps
 
-    flags = ("--space=tests.toy_task", "--dataset=tests.toy_task", "--hessian_every=0")
-    flags += ("--epochs=2", f"--run_dir={tmp_path / 'run'}")
+    scripted_steps.replace_steps(monkeypatch)
+    flags = (*scripted_steps.TOY, "--epochs=2", f"--run_dir={tmp_path / 'run'}")
     train = epochs.EpochRun._train_blocks
 
     def train_blocks(self, block):

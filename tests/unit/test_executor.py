@@ -16,6 +16,7 @@ from rdarts_tf.config.base import ExecutorConfig
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import executor, task_table
 
+ROOT = str(pathlib.Path(__file__).parents[2])
 LOCAL = ExecutorConfig(executor="local")
 RAY = ExecutorConfig(executor="ray", cpus_per_run=1)
 
@@ -27,12 +28,24 @@ with starts.open("a") as file:
     file.write(f"{os.getpid()} {os.getppid()}\\n")
 time.sleep(0 if len(starts.read_text().splitlines()) > 1 else 600)
 """
-# Writes the moments between which it runs.
-SPAN = """
+# Ends once the other of two tasks runs, too.
+MEET = """
 import pathlib, sys, time
-start = time.time()
-time.sleep(3)
-(pathlib.Path(sys.argv[1]) / "span").write_text(f"{start} {time.time()}")
+folder = pathlib.Path(sys.argv[1])
+(folder / "here").touch()
+end = time.monotonic() + 60
+while len(list(folder.parent.glob("*/here"))) < 2:
+    assert time.monotonic() < end
+    time.sleep(0.1)
+"""
+# A cluster as the executor starts one, but of another size.
+CLUSTER = """
+import functools, ray, time
+from rdarts_tf.runs import executor
+ray.init = functools.partial(ray.init, num_cpus=999, num_gpus=3)
+executor._connect(ray, None)
+print(ray.get_runtime_context().gcs_address, flush=True)
+time.sleep(600)
 """
 
 
@@ -220,62 +233,51 @@ def test_folders_of_running_tasks_are_looked_into_every_few_seconds(
     assert seen == [tmp_path / "b"] * looks
 
 
-def test_ray_runs_two_tasks_at_a_time(tmp_path):
-    pytest.importorskip("ray")
-    tasks = [task(tmp_path / name, SPAN, name=name) for name in "ab"]
-    assert executor.run(tasks, RAY) == {"a": 0, "b": 0}
-    (start_a, end_a), (start_b, end_b) = (
-        map(float, (each.folder / "span").read_text().split()) for each in tasks
-    )
-    assert max(start_a, start_b) < min(end_a, end_b)
+@pytest.fixture(scope="module")
+def cluster():
+    """Settings for a Ray cluster with 999 cores and 3 GPUs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # a token is the cluster's business
+        patch.setenv("PYTHONPATH", ROOT, prepend=":")
+        pytest.importorskip("ray")
+        process = subprocess.Popen(
+            [sys.executable, "-c", CLUSTER], stdout=subprocess.PIPE, text=True
+        )
+        yield dataclasses.replace(RAY, address=process.stdout.readline().strip())
+        process.terminate()
+        process.wait()
 
 
-def test_a_killed_ray_worker_takes_its_command_along_and_is_replaced(tmp_path):
-    pytest.importorskip("ray")
+def test_ray_runs_two_tasks_at_a_time(cluster, tmp_path):
+    tasks = [task(tmp_path / name, MEET, name=name) for name in "ab"]
+    assert executor.run(tasks, cluster) == {"a": 0, "b": 0}
+
+
+def test_a_killed_ray_worker_takes_its_command_along_and_is_replaced(cluster, tmp_path):
     script = f"""
 import pathlib, sys
 from rdarts_tf.runs import executor
 from rdarts_tf.config.base import ExecutorConfig
 folder = pathlib.Path(sys.argv[1])
-settings = ExecutorConfig(executor="ray", cpus_per_run=1)
+settings = ExecutorConfig(executor="ray", address=sys.argv[2], cpus_per_run=1)
 sys.exit(executor.run([executor.Task("a", (("-c", {STUBBORN!r}, str(folder)),), folder)], settings)["a"])
 """
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
+    command = [sys.executable, "-c", script, str(tmp_path), cluster.address]
+    process = subprocess.Popen(command)
     (pid, worker), *_ = wait_for(lambda: starts(tmp_path))
     os.kill(worker, signal.SIGKILL)
     assert process.wait(120) == 0
     assert len(starts(tmp_path)) == 2 and not is_alive(pid)
 
 
-def test_an_existing_cluster_gives_each_run_its_resources(tmp_path):
-    pytest.importorskip("ray")
-    start = (
-        "import ray, time\n"
-        "ray.init(address='local', num_cpus=999, num_gpus=3, include_dashboard=False)\n"
-        "print(ray.get_runtime_context().gcs_address, flush=True)\ntime.sleep(600)"
-    )
-    runs = """
-import pathlib, sys
-from rdarts_tf.runs import executor
-from rdarts_tf.config.base import ExecutorConfig
-show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
-for gpus in (None, 2.0, 0.0):
-    folder = pathlib.Path(sys.argv[2]) / str(gpus)
-    task = executor.Task("a", (("-c", show),), folder)
-    settings = ExecutorConfig(address=sys.argv[1], cpus_per_run=998, gpus_per_run=gpus)
-    assert executor.run([task], settings) == {"a": 0}
-"""
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}  # a token is the cluster's business
-    options = {"stdout": subprocess.PIPE, "text": True, "env": environment}
-    cluster = subprocess.Popen([sys.executable, "-c", start], **options)
-    try:
-        address = cluster.stdout.readline().strip()
-        command = [sys.executable, "-c", runs, address, str(tmp_path)]
-        subprocess.run(command, env=environment, check=True)
-    finally:
-        cluster.terminate()
-        cluster.wait()
-    shown = [(tmp_path / gpus / "log.txt").read_text().strip() for gpus in ("None", "2.0", "0.0")]
+def test_a_cluster_gives_each_run_its_resources(cluster, tmp_path):
+    show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    shown = []
+    for gpus in (None, 2.0, 0.0):
+        settings = dataclasses.replace(cluster, cpus_per_run=998, gpus_per_run=gpus)
+        one = task(tmp_path / str(gpus), show)
+        assert executor.run([one], settings) == {"a": 0}
+        shown.append((one.folder / "log.txt").read_text().strip())
     assert [sorted(ids.split(",")) for ids in shown] == [["0"], ["0", "1"], ["-1"]]
 
 
@@ -285,8 +287,6 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path):
         executor.run([task(tmp_path, "pass")], dataclasses.replace(RAY, address="127.0.0.1:1"))
 
 
-def test_more_resources_than_there_are_is_one_sentence(tmp_path):
-    pytest.importorskip("ray")
-    settings = ExecutorConfig(executor="ray", cpus_per_run=100_000)
+def test_more_resources_than_there_are_is_one_sentence(cluster, tmp_path):
     with pytest.raises(UserError, match="--cpus_per_run=100000 .* take fewer"):
-        executor.run([task(tmp_path, "pass")], settings)
+        executor.run([task(tmp_path, "pass")], dataclasses.replace(cluster, cpus_per_run=100_000))

@@ -510,7 +510,13 @@ def test_the_authors_trajectories_alone_fill_their_part(run_report, tmp_path):
     assert text.count("    python -m rdarts_tf.search") >= 7  # each other part says how to fill it
 
 
-def test_a_file_outside_of_the_run_is_replaced_by_overwrite_only(run_report, tmp_path):
+@pytest.fixture
+def empty_page(monkeypatch):
+    """Figures take seconds."""
+    monkeypatch.setattr(report, "blocks", lambda *args: [])
+
+
+def test_a_file_outside_of_the_run_is_replaced_by_overwrite_only(empty_page, run_report, tmp_path):
     run = write_run(tmp_path / "run", curvature=())
     thesis = tmp_path / "report" / "report.md"
     thesis.parent.mkdir()
@@ -535,7 +541,7 @@ def test_a_file_outside_of_the_run_is_replaced_by_overwrite_only(run_report, tmp
         (("good", "--out=good/config.json"), "cannot write to good/config.json"),
     ],
 )
-def test_the_command_refuses_in_one_sentence(run_report, tmp_path, arguments, sentence):
+def test_the_command_refuses_in_one_sentence(empty_page, run_report, tmp_path, arguments, sentence):
     (tmp_path / "empty").mkdir()
     write_run(tmp_path / "good", curvature=())
     (write_run(tmp_path / "run") / "metrics.jsonl").write_text("[1]\n")
@@ -545,7 +551,7 @@ def test_the_command_refuses_in_one_sentence(run_report, tmp_path, arguments, se
     assert line.startswith("error: ") and sentence in line
 
 
-def test_the_page_of_one_run_lies_in_it_and_is_replaced(tmp_path, monkeypatch, capsys):
+def test_the_page_of_one_run_lies_in_it_and_is_replaced(empty_page, tmp_path, monkeypatch, capsys):
     run = write_run(tmp_path / "run", curvature=())
     (run / "report").mkdir()
     (run / "report" / "report.md").write_text("old")

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf import evaluate, search
-from rdarts_tf.engine import search_steps
+from rdarts_tf.engine import evaluation_steps, search_steps, summaries
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs.same_data import check_same_data
+from rdarts_tf.tasks.image_classification import task
 from rdarts_tf.tasks.image_classification.data import Dataset, Split
 from tests import in_process
 
@@ -104,6 +105,12 @@ def folder(tmp_path, monkeypatch):
         search_steps.Search, "search_block", lambda self, *a, **k: (a[2], tf.constant(0.5))
     )
     monkeypatch.setattr(search_steps.Search, "validate_block", lambda *args: None)
+    monkeypatch.setattr(
+        evaluation_steps.Evaluation, "train_block", lambda self, *a: (a[2], tf.constant(0.5))
+    )
+    monkeypatch.setattr(evaluation_steps.Evaluation, "validate_block", lambda *args: None)
+    monkeypatch.setattr(task.Evaluation, "examined", None)
+    monkeypatch.setattr(summaries, "SearchSummaries", lambda *a, **k: summaries.NoSummaries())
     return tmp_path
 
 

@@ -1,6 +1,7 @@
 """TensorFlow starts silently, unless it fails or the user wants to hear it."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -9,25 +10,28 @@ import pytest
 from rdarts_tf.engine import startup
 
 
-@pytest.fixture(scope="module")
-def heard():
-    """stderr of a process that loads TensorFlow, by the user's TF_CPP_MIN_LOG_LEVEL."""
+def heard(**environment):
+    """stderr of a process that loads TensorFlow in this environment."""
     code = "from rdarts_tf.engine import startup; startup.load_tensorflow(lambda line: None)"
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    return {
-        level: subprocess.run(
-            [sys.executable, "-c", code],
-            env=environment | ({"TF_CPP_MIN_LOG_LEVEL": level} if level else {}),
-            capture_output=True,
-            check=True,
-        ).stderr
-        for level in (None, "0")
-    }
+    inherited = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, env=inherited | environment, capture_output=True, check=True
+    ).stderr
 
 
-def test_nothing_is_heard_by_default(heard):
-    assert heard[None] == b""
-    assert heard["0"] != b""
+def test_nothing_is_heard_of_tensorflow_by_default():
+    assert heard() == b""
+
+
+def test_the_user_may_hear_it(tmp_path):
+    """A TensorFlow that is loaded at once."""
+    config = "type('config', (), {'list_physical_devices': staticmethod(lambda kind: ['GPU'])})"
+    source = f"import os\nos.write(2, b'chatter')\nconfig = {config}\n"
+    (tmp_path / "tensorflow.py").write_text(source)
+    path = f"{tmp_path}:{pathlib.Path(__file__).parents[2]}"
+    assert heard(PYTHONPATH=path) == b""
+    assert heard(PYTHONPATH=path, TF_CPP_MIN_LOG_LEVEL="0") == b"chatter"
 
 
 def test_what_was_kept_back_is_shown_of_a_failure(capfd):

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -192,23 +190,6 @@ def test_resume_after_a_kill_in_the_middle_of_a_record(tmp_path):
     _wait_for_the_next_second()
     _write_losses(SearchSummaries(tmp_path, TAGS["search"], resume_step=4), [4], 2.0)
     assert _scalars(tmp_path, "search/loss") == [(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0)]
-
-
-def test_resume_in_a_new_process_after_a_real_kill(tmp_path):
-    code = (
-        "import os, sys\n"
-        "from rdarts_tf.engine.summaries import SearchSummaries\n"
-        "summaries = SearchSummaries(sys.argv[1], ['search/loss'])\n"
-        "for epoch in range(4):\n"
-        "    summaries.epoch(epoch, scalars={'search/loss': 1.0})\n"
-        "    summaries.flush()\n"
-        "os.kill(os.getpid(), 9)\n"
-    )
-    process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-    assert process.returncode == -9
-    _wait_for_the_next_second()
-    _write_losses(SearchSummaries(tmp_path, TAGS["search"], resume_step=2), [2], 2.0)
-    assert _scalars(tmp_path, "search/loss") == [(0, 1.0), (1, 1.0), (2, 2.0)]
 
 
 def test_rewind_within_a_process(tmp_path):
