@@ -17,6 +17,18 @@ class RunDirError(UserError):
     """The run directory cannot be used as asked; the message is one sentence with the remedy."""
 
 
+class NotWritten(RunDirError):
+    """The disk gave way under a command that was at work; the same command goes on afterwards."""
+
+    exit_code = 1
+
+    def __init__(self, path, reason):
+        super().__init__(
+            f"cannot write {path}: {reason}; make room or choose another --run_dir, then run the same "
+            "command again"
+        )
+
+
 def save_npz(path, arrays, beside=()):
     """Writes {name: array}.
 
