@@ -41,7 +41,8 @@ def main(config, paths):
     for path in paths:
         registry.distrust(path)
     alone = len(paths) == 1 and pathlib.Path(paths[0]).is_dir()
-    folder = pathlib.Path(config.out or pathlib.Path(paths[0] if alone else ".") / "analysis")
+    inside = placing.inside(paths[0], "analysis") if alone and not config.out else "analysis"
+    folder = pathlib.Path(config.out or inside)
     replace = config.overwrite or (alone and not config.out)
     if not replace:
         placing.check_free(folder, [f"{config.what}.csv"])  # the others are known later
