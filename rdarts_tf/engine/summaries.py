@@ -78,7 +78,7 @@ class _Told:
             try:
                 return method(*args, **kwargs)
             except tf.errors.OpError as error:
-                raise NotWritten(self._log_dir, error.message.splitlines()[0]) from error
+                raise NotWritten.of(self._log_dir, error.message.splitlines()[0]) from error
 
         return told
 

@@ -138,7 +138,7 @@ def _log(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         return open(path, "ab")
     except OSError as error:
-        raise NotWritten(path, error.strerror) from error
+        raise NotWritten.of(path, error.strerror) from error
 
 
 def _wait(process, tick):

@@ -23,8 +23,9 @@ class NotWritten(RunDirError):
 
     exit_code = 1
 
-    def __init__(self, path, reason):
-        super().__init__(
+    @classmethod
+    def of(cls, path, reason):
+        return cls(
             f"cannot write {path}: {reason}; make room or choose another --run_dir, then run the same "
             "command again"
         )

@@ -288,7 +288,7 @@ class RunDir(ownership.Ownership):
                 raise FileExistsError(None, f"{self.path} is another directory than it was")
             yield
         except OSError as error:
-            raise NotWritten(path, error.strerror or error) from error
+            raise NotWritten.of(path, error.strerror or error) from error
 
 
 def selection_file(epoch):
