@@ -29,7 +29,6 @@ from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import rule
 from rdarts_tf.runs import lengths, placing, same_data, schemas
 from rdarts_tf.runs.files import damage
-from rdarts_tf.runs.placing import write_files
 from rdarts_tf.runs.run_dir import RunDir
 
 
@@ -47,7 +46,7 @@ def main(config, paths):
     if not replace:
         placing.check_free(folder, [f"{config.what}.csv"])  # the others are known later
     files = dict(ANALYSES[config.what](config, paths))
-    write_files(folder, files, replace=replace)
+    placing.write_files(folder, files, replace=replace)
     return 0
 
 
