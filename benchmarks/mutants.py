@@ -25,14 +25,27 @@ def read(text):
     return found
 
 
+def by_file(mutants, chosen):
+    """{file: [(its tests, text, what replaces it)]}; ends where a text is not there once."""
+    found = {}
+    for name, *mutant in mutants:
+        if not chosen or name in chosen:
+            times = (ROOT / "rdarts_tf" / name).read_text().count(mutant[1])
+            if times != 1:
+                sys.exit(f"{name}: {mutant[1]!r} is there {times} times")
+            found.setdefault(name, []).append(mutant)
+    return found
+
+
 def main(chosen):
+    files = by_file(read(LIST.read_text()), chosen)
     import keras  # noqa: F401 - once for all the forked processes, as what follows
     import matplotlib.pyplot  # noqa: F401
     import pytest
     import tensorflow  # noqa: F401
 
     sys.dont_write_bytecode = True
-    total, survived, checked = 0, 0, set()
+    total, survived = 0, 0
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder)
         ignore = shutil.ignore_patterns("__pycache__", "data")
@@ -40,23 +53,25 @@ def main(chosen):
             shutil.copytree(ROOT / name, copy / name, ignore=ignore)
         (copy / "tests/data").symlink_to(ROOT / "tests/data")
         shutil.copy(ROOT / "pyproject.toml", copy)
-        for name, tests, old, new in read(LIST.read_text()):
-            if chosen and name not in chosen:
-                continue
-            path = copy / "rdarts_tf" / name
-            source = path.read_text()
-            if source.count(old) != 1:
-                sys.exit(f"{name}: {old!r} is there {source.count(old)} times")
-            if name not in checked and _fails(pytest, copy, tests):
+        for name, mutants in files.items():
+            if _fails(pytest, copy, mutants[0][0]):
                 sys.exit(f"{name}: its tests fail as it is")
-            checked.add(name)
-            path.write_text(source.replace(old, new))
-            noticed = _fails(pytest, copy, tests)
-            path.write_text(source)
-            total, survived = total + 1, survived + (not noticed)
-            if not noticed:
-                print(f"{name}: SURVIVED {old!r} => {new!r}", flush=True)
+            left = sum(_survives(pytest, copy, name, *mutant) for mutant in mutants)
+            print(f"{name}: {left} of {len(mutants)} survive", flush=True)
+            total, survived = total + len(mutants), survived + left
     print(f"{survived} of {total} survive")
+
+
+def _survives(pytest, copy, name, tests, old, new):
+    """Whether no test fails where `new` stands for `old`."""
+    path = copy / "rdarts_tf" / name
+    source = path.read_text()
+    path.write_text(source.replace(old, new))
+    noticed = _fails(pytest, copy, tests)
+    path.write_text(source)
+    if not noticed:
+        print(f"{name}: SURVIVED {old!r} => {new!r}", flush=True)
+    return not noticed
 
 
 def _fails(pytest, copy, tests):

@@ -29,7 +29,6 @@ from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import rule
 from rdarts_tf.runs import lengths, placing, same_data, schemas
 from rdarts_tf.runs.files import damage
-from rdarts_tf.runs.placing import write_files
 from rdarts_tf.runs.run_dir import RunDir
 
 
@@ -41,12 +40,13 @@ def main(config, paths):
     for path in paths:
         registry.distrust(path)
     alone = len(paths) == 1 and pathlib.Path(paths[0]).is_dir()
-    folder = pathlib.Path(config.out or pathlib.Path(paths[0] if alone else ".") / "analysis")
+    inside = placing.inside(paths[0], "analysis") if alone and not config.out else "analysis"
+    folder = pathlib.Path(config.out or inside)
     replace = config.overwrite or (alone and not config.out)
     if not replace:
         placing.check_free(folder, [f"{config.what}.csv"])  # the others are known later
     files = dict(ANALYSES[config.what](config, paths))
-    write_files(folder, files, replace=replace)
+    placing.write_files(folder, files, replace=replace)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The error that a user can mend: the CLIs print its one sentence and exit with code 2."""
+"""The error that a user can mend: the CLIs print its one sentence and exit with its code."""
 
 import functools
 
@@ -8,6 +8,7 @@ _SEEN = []  # UserErrors within pipelines of TensorFlow, which passes on no more
 class UserError(ValueError):
     """Names the value that is wrong and the remedy, in one sentence."""
 
+    exit_code = 2
 
 def kept(function):
     """`function` for a pipeline of TensorFlow; its UserError can be had by `take_kept`."""

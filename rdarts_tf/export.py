@@ -81,7 +81,7 @@ def _genotype(config, run_dir):
 
 
 def _default_out(run_dir):
-    return (run_dir.path if run_dir else pathlib.Path()) / "export"
+    return placing.inside(run_dir.path, "export") if run_dir else pathlib.Path("export")
 
 
 def _target(config, run_dir, name, *, overwrite):

@@ -19,7 +19,7 @@ from rdarts_tf.config.report import ReportConfig
 from rdarts_tf.config.search import SearchConfig, of_space
 from rdarts_tf.errors import UserError
 from rdarts_tf.reporting import errors, page, paper, table2, tables
-from rdarts_tf.runs import record_reading
+from rdarts_tf.runs import placing, record_reading
 from rdarts_tf.runs.placing import write_files
 
 TITLE = "Report of architecture searches"
@@ -41,7 +41,7 @@ def write(config, paths):
         print(f"not shown: {sentence}", file=sys.stderr)
     alone = len(records) == 1 and not recorded
     alone &= not refused or [records[0].path] == [pathlib.Path(path) for path in paths]
-    folder = config.out or (records[0].path if alone else pathlib.Path()) / "report"
+    folder = config.out or (placing.inside(records[0].path, "report") if alone else "report")
     files = page_files(list(blocks(records, recorded, refused)))
     write_files(folder, files, replace=config.overwrite or (alone and not config.out))
     return pathlib.Path(folder)

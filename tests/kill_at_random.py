@@ -8,12 +8,13 @@ killed once more on the way. At the end a line of counts; exit code 1 unless not
 
 import argparse
 import collections
+import contextlib
+import itertools
 import os
 import pathlib
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ import time
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.contracts.test_crash_points import contents  # noqa: E402 - after the path is known
+from tests import forked  # noqa: E402 - after the path is known
 
 TOY = ("--space=tests.toy_task", "--dataset=tests.toy_task")
 PLUGIN = ("--plugin=tests.toy_task",)
@@ -44,27 +45,26 @@ SCENARIOS = {
     "analyze": ((SEARCH,), ("analyze", "RUN/run", *PLUGIN)),
     "export": ((SEARCH,), ("export", "--run_dir=RUN/run", *PLUGIN, "--format=png")),
 }
+SLOW = ("rdarts_l2", "sweep")  # each process of theirs loads TensorFlow: every third time only
+
+_IN_A_GROUP = """import os, runpy, sys
+os.setsid()
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 def start(command, folder):
     name, *arguments = (text.replace("RUN", str(folder)) for text in command)
-    return subprocess.Popen(
-        [sys.executable, "-m", f"rdarts_tf.{name}", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    return forked.Python("-c", _IN_A_GROUP, f"rdarts_tf.{name}", *arguments)
 
 
 def finish(command, folder):
-    """What a command printed; raises RuntimeError unless it ended well."""
-    process = start(command, folder)
-    out, _ = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"exit code {process.returncode}: {out[-2000:]}")
+    """Raises RuntimeError with what a command printed unless it ended well."""
+    ended = start(command, folder).result()
+    if ended.returncode:
+        out = (ended.stdout + ended.stderr)[-2000:]
+        raise RuntimeError(f"{' '.join(command)}: exit code {ended.returncode}: {out}")
 
 
 def kill(command, folder, seconds):
@@ -72,8 +72,10 @@ def kill(command, folder, seconds):
     process = start(command, folder)
     time.sleep(seconds)
     alive = int(process.poll() is None)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    with contextlib.suppress(ProcessLookupError):  # it has ended, or has no group yet
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.result()
     return alive
 
 
@@ -111,6 +113,9 @@ class Scenario:
 
 def _comparable(folder):
     """All files but TensorBoard's, which has times and one more file for each start."""
+    # Not above: a forked process imports this file.
+    from tests.contracts.test_crash_points import contents
+
     binary = [path for path in folder.rglob("*") if path.is_file() and path.suffix == ".png"]
     pictures = {str(path.relative_to(folder)): path.read_bytes() for path in binary}
     for path in (*binary, *folder.rglob("events.out.*"), *folder.rglob("environment.json")):
@@ -125,11 +130,14 @@ def main():
     parser.add_argument("--commands", default=",".join(SCENARIOS))
     given = parser.parse_args()
     rng, counts = random.Random(given.seed), collections.Counter()
+    forked.python("-c", "")  # TensorFlow is loaded once
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         scenarios = {name: Scenario(name, folder / name) for name in given.commands.split(",")}
-        while counts["kills"] < given.kills:
-            name = list(scenarios)[counts["runs"] % len(scenarios)]
+        quick = [name for name in scenarios if name not in SLOW]
+        for name in itertools.cycle((*scenarios, *quick, *quick)):
+            if counts["kills"] >= given.kills:
+                break
             kills, found = scenarios[name].kill_and_resume(folder / "run", rng)
             shutil.rmtree(folder / "run")
             counts.update(kills=kills, runs=1, **{found: 1})

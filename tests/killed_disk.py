@@ -12,17 +12,18 @@ class Killed(BaseException):
 
 
 class Disk:
-    """Counts the operations that change files of a folder; kills before one of them and all after it.
+    """Counts the operations that change files of a folder; one of them and all after it do not happen.
 
     Args:
         patch: pytest.MonkeyPatch.
         folder: whose files count.
-        at: number of the operation, from 0; None: kills never.
+        at: number of the operation, from 0; None: all happen.
+        error: what is raised then.
     """
 
-    def __init__(self, patch, folder, *, at=None):
+    def __init__(self, patch, folder, *, at=None, error=Killed):
         self.folder, self.at, self.done = str(folder), at, 0
-        self.dead = False
+        self.dead, self.error = False, error
         for name in _NAMES:
             patch.setattr(os, name, self._counting(getattr(os, name)))
         patch.setattr(builtins, "open", self._opening(open))
@@ -30,7 +31,7 @@ class Disk:
     def _count(self):
         if self.done == self.at or self.dead:
             self.dead = True
-            raise Killed
+            raise self.error
         self.done += 1
 
     def _counting(self, operation):

@@ -60,8 +60,8 @@ def _run_task(task, *, threads=None, tick=None):
 def _search_block(self, iterator, first, last, epoch, rates):
     for step in range(int(first), int(last)):
         _step(self, int(epoch), step, float(rates["weight_decay"]))
-        alpha = self.net.alphas["toy"]
-        alpha.assign(alpha + tf.cast(tf.sin(self.net.w), tf.float32) * [[0.1, -0.2]])
+        alpha, w = self.net.alphas["toy"].value, self.net.w.numpy()
+        alpha.assign(alpha.numpy() + (np.sin(w) * np.array([[0.1, -0.2]])).astype(np.float32))
     return last, tf.constant(0.5)
 
 
@@ -73,9 +73,9 @@ def _train_block(self, iterator, first, last, epoch, rates):
 
 
 def _step(trainer, epoch, step, decay):
-    w = trainer.net.w
-    w.assign((0.9 - decay) * w + 0.01 * (20 * epoch + step) + 0.1)
-    trainer.totals[0].assign_add(tf.cast(w, tf.float32))
+    w = trainer.net.w.value  # in numpy, which is quicker than TensorFlow is with single numbers
+    w.assign((0.9 - decay) * w.numpy() + 0.01 * (20 * epoch + step) + 0.1)
+    trainer.totals[0].assign_add(w.numpy().astype(np.float32))
     trainer.totals[-1].assign_add(1.0)
 
 

@@ -63,7 +63,7 @@ def _switches(config_class):
 def run(main, choose, *, in_run_dir=True):
     """Runs the `main` of a command with the configuration that its flags give; exits with what it returns.
 
-    A UserError is one sentence and exit code 2, as are flags that cannot be parsed.
+    A UserError is one sentence and its exit code, 2 as that of flags that cannot be parsed.
 
     Args:
         main: (configuration, arguments) -> exit code; in a run directory (configuration, run_dir=path
@@ -106,7 +106,7 @@ def _told():
         yield
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
 
 
 def from_flags(config_class, flag_values=flags.FLAGS):

@@ -133,7 +133,7 @@ class SelectionRun:
         self.run_dir.write_json("selection.json", {"winner": winner["name"], "runs": rows})
         text = _text(rows, winner, score)
         self.run_dir.write_text("selection.txt", text)
-        board = summaries.SearchSummaries(self.run_dir.tensorboard)
+        board = summaries.of(self.run_dir, ())
         board.text("selection", textwrap.indent(text, "    "))  # Markdown as it stands
         board.genotype(0, found)
         board.close()

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams_api
 
 from rdarts_tf.drawing import cell_plot, plots
+from rdarts_tf.runs.files import NotWritten
 
 STAGES = {"search": "validation", "train": "score"}  # {what trains: what scores it}
 CURVATURE_TAGS = (
@@ -35,7 +36,7 @@ RESULT_TAG = "result/{}"
 def of(run_dir, tags, *, resume_step=0):
     """The summaries of a runs.run_dir.RunDir; see `SearchSummaries`."""
     if run_dir.WRITES:
-        return SearchSummaries(run_dir.tensorboard, tags, resume_step=resume_step)
+        return _Told(run_dir.tensorboard, tags, resume_step=resume_step)
     return NoSummaries()
 
 
@@ -59,6 +60,27 @@ class NoSummaries:
 
     def __getattr__(self, name):
         return lambda *args, **kwargs: None
+
+
+class _Told:
+    """`SearchSummaries`, whose methods raise a NotWritten where the disk gives way."""
+
+    def __init__(self, log_dir, tags=(), *, resume_step=0):
+        self._log_dir = log_dir
+        make = self._telling(SearchSummaries)
+        self._summaries = make(log_dir, tags, resume_step=resume_step)
+
+    def __getattr__(self, name):
+        return self._telling(getattr(self._summaries, name))
+
+    def _telling(self, method):
+        def told(*args, **kwargs):
+            try:
+                return method(*args, **kwargs)
+            except tf.errors.OpError as error:
+                raise NotWritten.of(self._log_dir, error.message.splitlines()[0]) from error
+
+        return told
 
 
 class SearchSummaries:

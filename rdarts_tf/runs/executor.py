@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 from rdarts_tf.errors import UserError
+from rdarts_tf.runs.files import NotWritten
 from rdarts_tf.runs.progress import Stop
 from rdarts_tf.runs.task_table import LOG, Table
 
@@ -110,8 +111,7 @@ def run_task(task, *, threads=None, tick=lambda: None):
         threads: of TensorFlow's thread pools; None: its default.
         tick: called about every second; what it raises ends the task.
     """
-    task.folder.mkdir(parents=True, exist_ok=True)
-    with open(task.folder / LOG, "ab") as log:
+    with _log(task.folder / LOG) as log:
         for command in task.commands:
             process = subprocess.Popen(
                 [sys.executable, *command],
@@ -131,6 +131,14 @@ def run_task(task, *, threads=None, tick=lambda: None):
             if code:
                 return code
     return 0
+
+
+def _log(path):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "ab")
+    except OSError as error:
+        raise NotWritten.of(path, error.strerror) from error
 
 
 def _wait(process, tick):

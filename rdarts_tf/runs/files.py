@@ -10,11 +10,25 @@ import numpy as np
 
 from rdarts_tf.errors import UserError
 
-_MOST_BYTES = 2**36  # of all arrays of a file, unpacked
+_MOST_BYTES, _MOST_PACKED = 2**36, 2**26  # of all arrays of a file, unpacked
+_MOST_TIMES = 100  # as large as the file, beyond _MOST_PACKED
 
 
 class RunDirError(UserError):
     """The run directory cannot be used as asked; the message is one sentence with the remedy."""
+
+
+class NotWritten(RunDirError):
+    """The disk gave way under a command that was at work; the same command goes on afterwards."""
+
+    exit_code = 1
+
+    @classmethod
+    def of(cls, path, reason):
+        return cls(
+            f"cannot write {path}: {reason}; make room or choose another --run_dir, then run the same "
+            "command again"
+        )
 
 
 def save_npz(path, arrays, beside=()):
@@ -54,8 +68,9 @@ def _archive(path):
     if isinstance(path, str | os.PathLike) and not pathlib.Path(path).is_file():
         raise ValueError("it is no regular file")
     with zipfile.ZipFile(path) as archive:
-        if sum(each.file_size for each in archive.infolist()) > _MOST_BYTES:
-            raise ValueError("it is too large")
+        size, packed = sum(each.file_size for each in archive.infolist()), archive.fp.seek(0, 2)
+        if size > min(_MOST_BYTES, max(_MOST_PACKED, _MOST_TIMES * packed)):
+            raise ValueError(f"it unpacks to {size:,} bytes")
         yield archive
 
 

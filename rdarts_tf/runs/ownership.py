@@ -79,7 +79,7 @@ class Ownership:
         self.check_ours(kind, overwrite=True)
         if self.holds(kind):
             for path in [path for each in self._trainings(kind) for path in each._written()]:
-                path.unlink()
+                self._delete(path)
 
     def delete_empty_folders(self):
         """Deletes the folders that hold no file, this one included."""

@@ -26,6 +26,18 @@ def check_folder(path, flag):
         raise UserError(f"cannot write to {path}: {there} is no folder; choose another {flag}")
 
 
+def inside(run, name):
+    """The folder in a run directory where a command writes unless told otherwise.
+
+    Raises:
+        UserError: it is a link: a run may be a stranger's, and lead to files that are not its own.
+    """
+    folder = pathlib.Path(run) / name
+    if folder.is_symlink():
+        raise UserError(f"{folder} is a link, which is followed only where --out names it")
+    return folder
+
+
 def check_free(folder, names):
     """Raises UserError where one of the files exists."""
     for path in (folder / name for name in names):

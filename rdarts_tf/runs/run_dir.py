@@ -18,7 +18,7 @@ from rdarts_tf import reading
 from rdarts_tf.config.base import to_flags
 from rdarts_tf.genotypes import genotype
 from rdarts_tf.runs import files, locking, logbook, ownership, schemas
-from rdarts_tf.runs.files import RunDirError
+from rdarts_tf.runs.files import NotWritten, RunDirError
 
 _MOST_BYTES = 2**30  # of a file of records
 
@@ -36,7 +36,7 @@ class RunDir(ownership.Ownership):
     WRITES = True
 
     def __init__(self, path):
-        self.path = pathlib.Path(path)
+        self.path, self._made = pathlib.Path(path), None
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
         self.hessians = self.path / "hessian"
@@ -58,6 +58,7 @@ class RunDir(ownership.Ownership):
                 raise PermissionError(None, "permission denied")
             for path in self.unfinished():
                 path.unlink()
+            self._made = os.stat(self.path)
         except OSError as error:
             raise RunDirError(
                 f"cannot write to run directory {self.path}: {error.strerror}; choose another --run_dir"
@@ -79,7 +80,7 @@ class RunDir(ownership.Ownership):
 
     def write_bytes(self, name, content):
         path = self.path / name
-        with _writing(path):
+        with self._writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, lambda file: file.write(content))
 
@@ -173,7 +174,7 @@ class RunDir(ownership.Ownership):
         """Deletes those of all epochs but the first `num_epochs`."""
         for path in self.hessians.glob("epoch_*.npz"):
             if path.name >= _epoch_file(num_epochs):
-                path.unlink()
+                self._delete(path)
 
     def save_hessian(self, epoch, arrays):
         """Writes hessian/epoch_*.npz of {name: array}; None is left out."""
@@ -197,7 +198,7 @@ class RunDir(ownership.Ownership):
         return self.checkpoints / f"epoch_{epoch:04d}_step_{step:06d}.npz"
 
     def _save(self, path, arrays, beside=()):
-        with _writing(path):
+        with self._writing(path):
             path.parent.mkdir(exist_ok=True)
             files.save_npz(path, arrays, beside)
 
@@ -263,7 +264,7 @@ class RunDir(ownership.Ownership):
         """Deletes all checkpoints but the `keep` newest (0: none) and those an epoch still needs."""
         for (epoch, step), path in self.list_checkpoints()[keep:] if keep else []:
             if epoch < oldest_needed or step > 0:
-                path.unlink()
+                self._delete(path)
 
     def num_epochs_begun(self):
         """Epochs of which the newest checkpoint holds at least a step."""
@@ -273,19 +274,21 @@ class RunDir(ownership.Ownership):
         """Deletes the checkpoints of more than `num_epochs` finished epochs, the newest first."""
         for position, path in self.list_checkpoints():
             if position > (num_epochs, 0):
-                path.unlink()
+                self._delete(path)
 
+    def _delete(self, path):
+        with self._writing(path):
+            path.unlink(missing_ok=True)
 
-@contextlib.contextmanager
-def _writing(path):
-    """Turns what writing raises into a RunDirError."""
-    try:
-        yield
-    except OSError as error:
-        raise RunDirError(
-            f"cannot write {path}: {error.strerror or error}; make room or choose another --run_dir, "
-            "then run the same command again"
-        ) from error
+    @contextlib.contextmanager
+    def _writing(self, path):
+        """Turns what changing a file raises into a NotWritten."""
+        try:  # of a directory that was deleted and made anew no lock keeps others out
+            if self._made and not os.path.samestat(self._made, os.stat(self.path)):
+                raise FileExistsError(None, f"{self.path} is another directory than it was")
+            yield
+        except OSError as error:
+            raise NotWritten.of(path, error.strerror or error) from error
 
 
 def selection_file(epoch):

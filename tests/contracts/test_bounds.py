@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -53,6 +54,9 @@ def command(monkeypatch, capsys, tmp_path):
         ([f"--weight_decay={HUGE}"], "--weight_decay"),
         (["--weight_decay=1e300"], "--weight_decay"),
         (["--nodes=100000", "--space=darts"], "--nodes"),
+        (["--layers=100000"], "--layers=100000"),
+        (["--init_channels=1000000000"], "--init_channels=1000000000"),
+        (["--hidden=1000000000", "--space=rnn"], "--hidden=1000000000"),
         (["--method=best_of(4)"], "method=4"),
         (["--method=best_of(method=[1])"], "must name a method"),
         (["--method=rdarts_dp(values=[0.1], method=4)"], "must name a method"),
@@ -162,6 +166,14 @@ def test_the_fields_of_a_record_have_types_and_bounds():
         search_config.of_record(good | {"alpha_step": "x"})
 
 
+def test_arrays_that_would_unpack_to_more_than_their_file_can_hold(tmp_path):
+    """128 MiB of zeros in 130 kB; 64 GiB would be as quick to make."""
+    with zipfile.ZipFile(tmp_path / "alphas.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("normal.npy", bytes(2**27))
+    with pytest.raises(UserError, match=r"alphas\.npz is damaged: it unpacks to 134,217,728 bytes"):
+        RunDir(tmp_path).read_alphas()
+
+
 # Names.
 
 
@@ -200,6 +212,25 @@ def test_tables_hold_no_formulas():
     lines = csv_table.to_bytes(rows).decode().splitlines()[1:]
     assert [line[:2] for line in lines] == ["'=", "'+", "'-", "'@", "'\t", "x,"]
     assert all(line.endswith(",-1.5") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("report", (report, "run")),
+        ("analysis", (analyze, "run", "--what=trajectory")),
+        ("export", (export, "--run_dir=run", "--format=dot")),
+        ("export", (export, "--run_dir=run", "--format=dot", "--overwrite")),
+    ],
+)
+def test_a_run_does_not_lead_elsewhere(tmp_path, command, name, arguments):
+    run = write_run(tmp_path / "run", method="darts_es", curvature=(0.1, 0.2) * 3)
+    (tmp_path / "mine").mkdir()
+    for file in ("report.md", "trajectory.csv", "normal_cell.dot"):
+        (tmp_path / "mine" / file).write_text("mine")
+    (run / name).symlink_to(tmp_path / "mine")
+    assert f"run/{name} is a link" in command(*arguments)
+    assert {path.read_text() for path in (tmp_path / "mine").iterdir()} == {"mine"}
 
 
 def test_nothing_is_written_outside_of_the_folder(tmp_path):

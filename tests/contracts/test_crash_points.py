@@ -67,16 +67,16 @@ def test_killed_anywhere_it_ends_with_the_same_bits(scenario, tmp_path, request,
             Disk(patch, folder, at=at)
             with pytest.raises(Killed):
                 call(arguments, folder)
-        again = [a for a in arguments if a != "--overwrite"] if _is_begun(folder) else arguments
-        assert call(again, folder) == 0, f"killed before operation {at}"
+        assert call(again(arguments, folder), folder) == 0, f"killed before operation {at}"
         assert contents(folder) == contents(whole), f"killed before operation {at}"
         shutil.rmtree(folder)
 
 
-def _is_begun(folder):
-    """Whether the new run is on record, so that it may be gone on with."""
+def again(arguments, folder):
+    """The command that goes on: --overwrite no more once the new run is on record."""
     file = folder / "config.json"
-    return file.exists() and json.loads(file.read_text()).get("seed") == 5
+    begun = file.exists() and json.loads(file.read_text()).get("seed") == 5
+    return [a for a in arguments if not begun or a != "--overwrite"]
 
 
 def contents(folder):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf.layers import primitives
-from rdarts_tf.layers.batch_norm import BatchNorm
+from rdarts_tf.layers.batch_norm import BatchNorm, normalise, statistics_kept, sums_over_pixels
 from rdarts_tf.layers.drop_path import drop_path
 from rdarts_tf.layers.mixed_op import MixedOp
 from rdarts_tf.layers.primitives import PRIMITIVES, FactorizedReduce, ReLUConvBN
@@ -414,6 +414,31 @@ def test_a_constant_channel_is_mapped_to_zero():
     np.testing.assert_allclose(batch_norm(channels=C)(x, training=True), 0.0, atol=1e-9)
 
 
+def test_a_variance_that_rounding_makes_negative_is_zero():
+    """Squares of 100 to 1000 in float32 are wrong by up to 0.06."""
+    x = tf.ones((2, 3, 3, 64)) * tf.linspace(100.0, 1000.0, 64)
+    bn = BatchNorm()
+    bn.build(64)
+    assert np.isfinite(bn(x, training=True)).all()
+    assert bn.moving_variance.numpy().min() >= np.float32(0.9)
+
+
+def test_statistics_may_be_those_of_parts_together():
+    x, sums = tf.constant(drawn((4, 4))), []
+
+    def others(own):
+        sums.append(own)
+        return own
+
+    expected, *moments = normalise(x)
+    normalise(x[1:], total=others)
+    found, *found_moments = normalise(
+        x[:1], total=lambda own: [a + b for a, b in zip(own, *sums, strict=True)]
+    )
+    np.testing.assert_allclose(found, expected[:1], rtol=RTOL, atol=ATOL)
+    np.testing.assert_allclose(found_moments, moments, rtol=RTOL, atol=ATOL)
+
+
 def test_a_single_pixel_moves_the_variance_to_a_finite_value():
     bn = batch_norm(channels=C)
     before = bn.moving_variance.numpy()
@@ -430,6 +455,33 @@ def test_gamma_starts_uniform_or_as_asked():
     bn.build((None, None, None, 3))
     np.testing.assert_array_equal(bn.gamma.numpy(), [1.0, 1.0, 1.0])
     np.testing.assert_array_equal(bn.beta.numpy(), [0.0, 0.0, 0.0])
+
+
+def test_batch_norm_starts_with_statistics_of_mean_0_and_variance_1():
+    bn, x = BatchNorm(dtype="float64"), drawn((3, 2))
+    np.testing.assert_allclose(bn(x, training=False), x / np.sqrt(1 + 1e-5), rtol=RTOL)
+
+
+def test_statistics_that_are_kept_do_not_move():
+    bn = batch_norm(channels=C)
+    before = [v.numpy() for v in (bn.moving_mean, bn.moving_variance)]
+    with statistics_kept():
+        bn(drawn((3, 2)), training=True)
+    np.testing.assert_array_equal([bn.moving_mean.numpy(), bn.moving_variance.numpy()], before)
+
+
+def test_the_gradient_of_sums_over_pixels_is_written_out_rightly():
+    """d (sum(u) . g + <u^T u, G>) = 1 g^T + u (G + G^T), also where G is not symmetric."""
+    rng = np.random.default_rng(4)
+    u, g, G = (rng.normal(size=shape) for shape in ((5, C), (1, C), (C, C)))
+    u = tf.constant(u)
+    with tf.GradientTape() as tape:
+        tape.watch(u)
+        total, outer = sums_over_pixels(u)
+        value = tf.reduce_sum(total * g) + tf.reduce_sum(outer * G)
+    np.testing.assert_allclose(total[0], u.numpy().sum(0), rtol=RTOL, atol=ATOL)
+    np.testing.assert_allclose(outer, u.numpy().T @ u.numpy(), rtol=RTOL, atol=ATOL)
+    np.testing.assert_allclose(tape.gradient(value, u), g + u.numpy() @ (G + G.T), rtol=RTOL)
 
 
 def test_batch_norm_configuration():

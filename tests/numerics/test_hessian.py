@@ -102,6 +102,24 @@ def test_product_and_full_hessian_equal_one_written_by_hand():
     np.testing.assert_allclose(hessian.spectrum(expected), np.linalg.eigvalsh(expected), rtol=1e-10)
 
 
+def test_the_full_hessian_is_symmetric_to_the_last_bit():
+    """As rounding leaves it, it is not."""
+    H = np.random.default_rng(3).normal(size=(4, 4))
+    found = hessian.full_hessian(operator(H), 4, dtype=tf.float64)
+    np.testing.assert_array_equal(found, (H + H.T) / 2)
+
+
+def test_a_product_is_the_mean_over_the_replicas():
+    alpha = [tf.constant([1.0, 2.0])]
+    product = hessian.hessian_vector_product(
+        lambda alpha: tf.reduce_sum(alpha[0] ** 2),
+        alpha,
+        tf.constant([1.0, -1.0]),
+        all_mean=lambda tensors: [3 * t for t in tensors],
+    )
+    np.testing.assert_array_equal(product, [6, -6])
+
+
 def test_a_warm_start_needs_fewer_products():
     H = RECORDED[next(iter(RECORDED))]
     cold = hessian.power_iteration(operator(H), start(len(H)))

@@ -15,6 +15,7 @@ PAPER_DATASETS = ("cifar10", "cifar100", "svhn")
 METRICS = (Metric("loss", -1, "nats"), Metric("accuracy", 1, "%", 2))
 SCORE = Score("error", lambda metrics: 1 - metrics["accuracy"], "%", 2)
 SIZES = ("layers", "init_channels")
+_MOST_LAYERS, _MOST_CHANNELS = 1_000, 10_000  # larger ones would be built for hours, or never
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +91,10 @@ class SearchConfig(Shared, search.SearchConfig):
     train_portion: float = option(
         "data", 0.5, "part of the training images that trains weights", low=0.0, high=1.0
     )
-    init_channels: int = option("network", 16, "channels of the first cells, even", low=2)
-    layers: int = option("network", 8, "cells", low=1)
+    init_channels: int = option(
+        "network", 16, "channels of the first cells, even", low=2, high=_MOST_CHANNELS
+    )
+    layers: int = option("network", 8, "cells", low=1, high=_MOST_LAYERS)
     # Regularisation.
     drop_path_prob: float = option(
         "training", 0.0, "drop path in the last epoch, 0 in the first", low=0.0, high=1.0
@@ -117,9 +120,10 @@ class SearchConfig(Shared, search.SearchConfig):
         None,
         "cells of the network that scores; default: as python -m rdarts_tf.evaluate",
         low=1,
+        high=_MOST_LAYERS,
     )
     select_channels: int | None = option(
-        "network", None, "its channels, even; default likewise", low=2
+        "network", None, "its channels, even; default likewise", low=2, high=_MOST_CHANNELS
     )
 
     @property
@@ -149,8 +153,10 @@ class EvaluateConfig(Shared, evaluate.EvaluateConfig):
     train_portion: float | None = option(
         "data", None, "of --split=search; default: that of the run, else 0.5", low=0.0, high=1.0
     )
-    init_channels: int | None = option("network", None, "channels of the first cells, even", low=2)
-    layers: int | None = option("network", None, "cells", low=1)
+    init_channels: int | None = option(
+        "network", None, "channels of the first cells, even", low=2, high=_MOST_CHANNELS
+    )
+    layers: int | None = option("network", None, "cells", low=1, high=_MOST_LAYERS)
     # Regularisation.
     auxiliary_weight: float = option(
         "network", 0.4, "of the auxiliary head's loss; 0: no auxiliary head", low=0.0

@@ -10,6 +10,7 @@ CELL_TYPES = ("recurrent",)
 METRICS = (Metric("loss", -1, "nats"), Metric("perplexity", -1, digits=2))
 PAPER_DATASETS = ("ptb",)
 SCORE = Score("perplexity", lambda metrics: metrics["perplexity"], digits=2)
+_MOST_HIDDEN = 100_000
 _DROPOUTS = ("dropout", "dropouth", "dropoutx", "dropouti", "dropoute")
 
 
@@ -71,7 +72,9 @@ class SearchConfig(Shared, search.SearchConfig):
         "training", 0.25, "largest global norm of the weight gradient", low=0.0
     )
     arch_learning_rate: float = option("training", 3e-3, "of alpha", low=0.0)
-    hidden: int = option("network", 300, "size of embedding, state and output", low=1)
+    hidden: int = option(
+        "network", 300, "size of embedding, state and output", low=1, high=_MOST_HIDDEN
+    )
     dropoute: float = option("training", 0.0, "of words", low=0.0, high=1.0)
     differentiate_clipping: bool = option(
         "training",
@@ -100,6 +103,7 @@ class SearchConfig(Shared, search.SearchConfig):
         None,
         "size of the network that scores; default: as python -m rdarts_tf.evaluate",
         low=1,
+        high=_MOST_HIDDEN,
     )
 
     def selection_flags(self):
@@ -128,7 +132,9 @@ class EvaluateConfig(Shared, evaluate.EvaluateConfig):
     learning_rate: float = option("training", 20.0, "of SGD, and then of averaged SGD", low=0.0)
     weight_decay: float = option("training", 8e-7, "L2 factor", low=0.0)
     grad_clip: float = option("training", 0.25, "largest global norm of the gradient", low=0.0)
-    hidden: int | None = option("network", None, "size of embedding, state and output", low=1)
+    hidden: int | None = option(
+        "network", None, "size of embedding, state and output", low=1, high=_MOST_HIDDEN
+    )
     dropoute: float = option("training", 0.1, "of words", low=0.0, high=1.0)
     test_batch_size: int = option("data", 1, "columns of the test text when scored", low=1)
 
