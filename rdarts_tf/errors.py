@@ -10,6 +10,7 @@ class UserError(ValueError):
 
     exit_code = 2
 
+
 def kept(function):
     """`function` for a pipeline of TensorFlow; its UserError can be had by `take_kept`."""
 
