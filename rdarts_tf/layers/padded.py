@@ -104,7 +104,7 @@ def max_pool(x, stride, *, training, jit=False):
 
     Args:
         jit: XLA compiles it, which has no second derivative of TensorFlow's kernel. Without XLA that
-            is twice to four times as fast as `largest`.
+            is three to seven times as fast as `largest`.
     """
     if jit:
         return largest(pad(x, 1, x.dtype.min), stride)

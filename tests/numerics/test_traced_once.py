@@ -141,6 +141,14 @@ def test_a_third_derivative_is_refused(point):
         tape.gradient(total, point)
 
 
+def test_forward_over_reverse_is_refused(point):
+    with (
+        pytest.raises(LookupError, match="no third derivative"),
+        tf.autodiff.ForwardAccumulator(point, [tf.ones_like(x) for x in point]),
+    ):
+        gradient(make(), *point)
+
+
 def test_replicas_in_other_threads_are_told_apart(point):
     import threading
 

@@ -201,18 +201,12 @@ def test_flag_files_leave_out_what_is_unset():
     assert "nodes" not in text
 
 
-def test_xla_is_for_gpus_and_not_for_second_derivatives_of_max_pooling():
-    data = digits.load()
-
-    def compiled(*, gpus, **settings):
-        return task.Search(SearchConfig(**settings), data).compiled(gpus=gpus)
-
-    assert not compiled(space="s2", gpus=0)
-    assert compiled(space="s2", gpus=1)
-    assert not compiled(space="s1", gpus=1)
-    assert compiled(space="s1", gpus=1, alpha_step="first_order")
-    always = SearchConfig(space="s1", jit_compile="true")
-    assert weight_steps._compiles(task.Search(always, data), always)
+def test_xla_is_for_gpus_unless_told_otherwise():
+    problem = task.Search(SearchConfig(space="s1"), digits.load())
+    assert [problem.compiled(gpus=gpus) for gpus in (0, 1)] == [False, True]
+    for jit_compile in ("true", "false"):
+        told = SearchConfig(space="s1", jit_compile=jit_compile)
+        assert weight_steps._compiles(problem, told) == (jit_compile == "true")
 
 
 def test_two_processes_do_not_share_a_run_directory(run, monkeypatch):
