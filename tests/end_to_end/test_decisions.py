@@ -51,7 +51,7 @@ def _scheduled():
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Steps of arithmetic; what a test sets is undone by `monkeypatch.context`."""
+    """Steps are arithmetic."""
     scripted_steps.replace_steps(monkeypatch)
 
 
