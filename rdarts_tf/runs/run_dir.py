@@ -250,6 +250,7 @@ class RunDir(ownership.Ownership):
         checkpoints = self.list_checkpoints()
         for position, path in checkpoints:
             try:
+                self.load_beside(path)  # its records may be damaged, too
                 return position, self.load(path)
             except RunDirError as error:
                 warn(f"{error.__cause__ or error}: checkpoint {path} is left out")

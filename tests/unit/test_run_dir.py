@@ -46,6 +46,20 @@ def test_the_newest_readable_checkpoint_wins_and_damaged_ones_are_named(run):
     assert [newest.name in warnings[0], second.name in warnings[1]] == [True, True]
 
 
+def test_damaged_records_in_a_checkpoint_damage_it(run):
+    for epoch in (1, 2):
+        run.save_checkpoint(
+            arrays(epoch), epoch=epoch, step=0, beside={"metrics.jsonl": b"a row of it"}
+        )
+    newest = run.checkpoint(2)
+    content = newest.read_bytes()
+    newest.write_bytes(content.replace(b"a row of it", b"a row of IT"))
+    said = []
+    (position, _) = run.load_newest_checkpoint(said.append)
+    assert position == (1, 0)
+    assert len(said) == 1 and f"checkpoint {newest} is left out" in said[0]
+
+
 def test_a_write_that_fails_leaves_the_old_file(run, monkeypatch):
     run.save_checkpoint(arrays(1), epoch=1)
 
