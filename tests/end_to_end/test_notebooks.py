@@ -56,17 +56,36 @@ def test_quickstart(tmp_path, monkeypatch):
     assert "is finished" in printed(second) and "epoch" not in printed(second)
 
 
-def test_disparity(tmp_path, monkeypatch):
+def run_once(name, monkeypatch, run_dir, *, flags, training):
+    """The outputs of a notebook whose settings are those of its environment variables."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=":")
-    monkeypatch.setenv("DISPARITY_RUN_DIR", str(tmp_path / "run"))
-    search = TINY_STEREO | {"space": "tests.tiny_stereo", "hessian_products": 1}
-    monkeypatch.setenv("DISPARITY_FLAGS", json.dumps(search))
-    monkeypatch.setenv("DISPARITY_TRAINING", json.dumps(TINY_STEREO | {"stems": 1}))
-    notebook = nbformat.read(ROOT / "notebooks" / "disparity.ipynb", as_version=4)
+    monkeypatch.setenv(f"{name.upper()}_RUN_DIR", str(run_dir))
+    monkeypatch.setenv(f"{name.upper()}_FLAGS", json.dumps(flags))
+    monkeypatch.setenv(f"{name.upper()}_TRAINING", json.dumps(training))
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     where = {"metadata": {"path": str(ROOT / "notebooks")}}
     client = nbclient.NotebookClient(notebook, timeout=300, resources=where)
     with client.setup_kernel():
-        outputs = [*execute(client)]
+        return [*execute(client)]
+
+
+def test_language(tmp_path, monkeypatch):
+    for part, lines in (("train", 24), ("valid", 8), ("test", 8)):
+        (tmp_path / f"{part}.txt").write_text("a b c d e\n" * lines)
+    tiny = {"hidden": 6, "batch_size": 3, "bptt": 6, "eval_batch_size": 2, "epochs": 1}
+    flags = tiny | {"space": "rnn_reduced", "nodes": 2, "dataset": f"text_folder({tmp_path})"}
+    training = tiny | {"learning_rate": 2}
+    outputs = run_once("language", monkeypatch, tmp_path / "run", flags=flags, training=training)
+    assert len([output for output in outputs if "image/png" in output.get("data", {})]) == 3
+    assert "recurrent=[" in printed(outputs) and "epoch 1/1: loss" in printed(outputs)
+    assert 1 < float(outputs[-1]["data"]["text/plain"]) < 20  # of seven words
+    assert "curvature/lambda_max" in outputs_of(outputs, "validation/bigram_perplexity")
+
+
+def test_disparity(tmp_path, monkeypatch):
+    search = TINY_STEREO | {"space": "tests.tiny_stereo", "hessian_products": 1}
+    training = TINY_STEREO | {"stems": 1}
+    outputs = run_once("disparity", monkeypatch, tmp_path / "run", flags=search, training=training)
     assert len([output for output in outputs if "image/png" in output.get("data", {})]) == 3
     assert "upsample=[" in printed(outputs) and "epoch 1/1: loss" in printed(outputs)
     epe, constant, matched = ast.literal_eval(outputs[-1]["data"]["text/plain"])
