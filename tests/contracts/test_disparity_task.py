@@ -22,7 +22,7 @@ GENOTYPE = (
     "upsample=[('max_pool_3x3', 0), ('skip_connect', 1), ('max_pool_3x3', 2), "
     "('sep_conv_3x3', 3)], upsample_concat=[4])"
 )
-TRAIN = [f"--genotype={GENOTYPE}", *SIZE, "--learning_rate=0.01", "--name=e"]
+TRAIN = [f"--genotype={GENOTYPE}", *SIZE, "--learning_rate=0.01", "--name=e", "--batch_norm=false"]
 
 
 @pytest.fixture

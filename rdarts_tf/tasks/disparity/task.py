@@ -50,10 +50,6 @@ class Matching(base.Problem):
     def _references(self):
         return references.of(self.train, self.scored)
 
-    def compiled(self, *, gpus):
-        """XLA has no second derivative of max pooling."""
-        return gpus > 0 and getattr(self.config, "alpha_step", None) != "exact"
-
     def train_epoch(self, config, epoch, *, first_step=0):
         return self._pass_over(self.train, config, epoch, first_step)
 
@@ -113,6 +109,8 @@ class Search(Matching):
     Raises:
         UserError: crops or batches that the parts do not have.
     """
+
+    compiled_by_primitive = True
 
     def __init__(self, config, data):
         train, valid = pairs.split_search(data, config.train_portion)
