@@ -3,6 +3,7 @@
 import io
 import itertools
 
+import matplotlib
 import numpy as np
 from matplotlib import figure as matplotlib_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -218,13 +219,14 @@ def to_png(figure):
 
 
 def to_svg(figure):
-    """A figure as the bytes of an SVG file."""
-    return _to_bytes(figure, "svg")
+    """A figure as the bytes of an SVG file, without a date and random names."""
+    with matplotlib.rc_context({"svg.hashsalt": "rdarts_tf"}):
+        return _to_bytes(figure, "svg", metadata={"Date": None})
 
 
-def _to_bytes(figure, kind):
+def _to_bytes(figure, kind, **options):
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind)
+    figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()
 
 

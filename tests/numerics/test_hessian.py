@@ -188,6 +188,28 @@ def test_a_dense_spectrum_takes_more_products_or_is_told_not_to_have_converged(s
     assert abs(long.value - 1) < 1e-3 < abs(short.value - 1)
 
 
+def test_power_iteration_that_is_shifted_to_nothing_keeps_its_vector():
+    """With s = 1 nothing of -I is left; tolerance 0 goes on nevertheless."""
+    v0 = tf.cast(start(6), tf.float32)
+    for num in range(1, 9):
+        found = hessian.power_iteration(tf.negative, v0, num_products=num, tolerance=0.0)
+        assert float(found.value) == pytest.approx(-1, rel=1e-6)
+        assert np.linalg.norm(found.vector) == pytest.approx(1, rel=1e-6)
+
+
+def test_power_iteration_has_not_converged_where_it_would_start_once_more():
+    found = hessian.power_iteration(tf.negative, start(6), num_products=1)
+    assert found.value < 0 and not found.converged
+
+
+def test_lanczos_at_an_eigenvalue_of_zero_ends_at_rounding_or_uses_all_products():
+    H = -np.diag(np.arange(30.0) > 0).astype(float)
+    for tolerance, least, most in ((1e-4, 2, 10), (0.0, 30, 30)):
+        found = hessian.lanczos(operator(H), start(30), tolerance=tolerance)
+        assert abs(found.value) < 1e-12 and found.converged
+        assert least <= found.iterations <= most
+
+
 def test_no_eigenvalue_below_a_known_one_of_zero_is_reported():
     null = tf.constant([1.0, 0.0])
     pair = hessian.EigenPair(*map(tf.constant, (-0.5, [0.0, 1.0], 0.1, 7, False)))

@@ -3,6 +3,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib import figure as mpl_figure
 from matplotlib import image as mpl_image
 
 from rdarts_tf.drawing import cell_graph, cell_plot, plots
@@ -224,3 +225,13 @@ def test_heat_map_refuses_shapes_that_disagree():
         plots.alpha_heatmap(np.ones([2, 1]), primitives=[[SEP]] * 3, title="")
     with pytest.raises(ValueError, match=r"2 edges with \[1, 2\]"):
         plots.alpha_heatmap(np.ones([2, 2]), primitives=[[SEP], [SEP, SKIP]], title="")
+
+
+def test_the_same_figure_is_the_same_svg_at_any_time(monkeypatch):
+    found = set()
+    for date in ("1", "1000000000"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
+        figure = mpl_figure.Figure()
+        figure.add_subplot(xlim=(0, 2)).plot([1, 2], [3, 5])
+        found.add(plots.to_svg(figure))
+    assert len(found) == 1
