@@ -14,11 +14,20 @@ def _without_grappler():
 
 
 def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run what is marked slow, too")
     parser.addoption(
         "--all-crash-points",
         action="store_true",
         help="kill before every file operation, not before a sample of them (test_crash_points)",
     )
+
+
+def pytest_collection_modifyitems(config, items):
+    """What takes long and shows once more, on real sizes or by real processes, what quicker tests show."""
+    if not config.getoption("--slow"):
+        slow = [item for item in items if "slow" in item.keywords]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if "slow" not in item.keywords]
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ def run_dir(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_small_difference_is_the_derivative_unless_its_draws_differ(run_dir, capsys):
     alpha_gradient.main([f"--run_dir={run_dir}", "--batches=2", "--radii", "0.1", "1e-6"])
     lines = capsys.readouterr().out.splitlines()[3:]

@@ -57,6 +57,7 @@ def small(monkeypatch):
     return "s5"
 
 
+@pytest.mark.slow
 def test_the_cpu_has_the_numbers_of_the_cpu(check, small):
     code, lines = check("--parity", small, "--jit_compile=false")
     assert code == 0, lines
@@ -65,6 +66,7 @@ def test_the_cpu_has_the_numbers_of_the_cpu(check, small):
         assert {row.split(" | ")[1].split(",")[0] for row in rows} == {*gpu_check.FLOORS}
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_bits(small, tmp_path):
     files = {name: str(tmp_path / f"{name}.npz") for name in ("middle", "whole", "resumed")}
     for name in gpu_check.RUNS:

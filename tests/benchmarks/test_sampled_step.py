@@ -2,11 +2,14 @@
 
 import json
 
+import pytest
+
 from benchmarks import sampled_step
 
 TINY = ["--rounds=2", "--steps=2", "--cells=1", "--channels=2", "--batch=2", "--size=8"]
 
 
+@pytest.mark.slow
 def test_rows_and_table(tmp_path, capsys, monkeypatch):
     # Its settings hold for the rest of the process, other tests included.
     monkeypatch.setattr(sampled_step.distribution, "configure_runtime", lambda: None)

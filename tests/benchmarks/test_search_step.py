@@ -29,6 +29,7 @@ def peer(tmp_path, monkeypatch):
     return path
 
 
+@pytest.mark.slow
 def test_rows_and_table(peer, tmp_path, capsys):
     out = tmp_path / "rows.json"
     arguments = [f"--peer={peer}", "--space=s5", f"--out={out}", "--case", "weight", "curvature"]
@@ -61,6 +62,7 @@ def test_ratios_are_ours_over_the_peers():
     )
 
 
+@pytest.mark.slow
 def test_a_child_that_fails_tells_why(peer):
     with pytest.raises(RuntimeError, match="unknown space 's9'"):
         search_step.Child("s9", "weight", search_step.SIZES)

@@ -65,6 +65,7 @@ def rows_of(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced_once")
 def test_a_search_killed_between_steps_ends_with_the_same_bits(command, tmp_path, monkeypatch):
     """With references and pictures of every epoch."""
@@ -88,6 +89,7 @@ def pictures_by_epoch(folder):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced_once")
 def test_an_evaluation_killed_between_steps_is_tested_and_exported(command, tmp_path, monkeypatch):
     flags = [*TRAIN, "--epochs=2", "--seeds=5", "--test_also=tests.tiny_stereo(num=3)"]
@@ -106,6 +108,7 @@ def test_an_evaluation_killed_between_steps_is_tested_and_exported(command, tmp_
     assert "100.0 % of the pixels" in out
 
 
+@pytest.mark.slow
 def test_a_search_of_sampled_paths(command, tmp_path):
     flags = [*SEARCH, "--method=random_ws(n_samples=3, score_batches=1, top=1)", "--epochs=1"]
     code, _, err = command(search, *flags, f"--run_dir={tmp_path}")

@@ -78,7 +78,12 @@ def test_both_input_types_mean_the_same():
 
 @pytest.mark.parametrize(
     ("kind", "input_type"),
-    [("savedmodel", "uint8"), ("keras", "uint8"), ("tflite", "float32"), ("tflite", "uint8")],
+    [
+        pytest.param("savedmodel", "uint8", marks=pytest.mark.slow),
+        ("keras", "uint8"),
+        pytest.param("tflite", "float32", marks=pytest.mark.slow),
+        ("tflite", "uint8"),
+    ],
 )
 def test_the_written_file_answers_alike_and_replaces_an_older_one(kind, input_type, tmp_path):
     path = tmp_path / f"net.{kind}"
@@ -329,6 +334,7 @@ def test_a_cell_becomes_part_of_a_keras_model(cell_type, tmp_path):
     assert any(moved)
 
 
+@pytest.mark.slow
 def test_a_cell_as_savedmodel_trains_without_this_package(tmp_path):
     path = tmp_path / "cell"
     made = export.cell(named.read(genotype()), small("reduce"))

@@ -24,6 +24,7 @@ def test_the_number_of_parameters_of_a_search_is_the_authors(name):
     assert net.alphas["recurrent"].shape[0] == 36
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["DARTS_RNN_V1", "DARTS_RNN_V2"])
 def test_the_number_of_parameters_of_an_evaluation_is_the_authors(name):
     net = DerivedNetwork(named.read(name), 10_000, hidden=850)

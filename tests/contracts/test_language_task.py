@@ -43,6 +43,7 @@ def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_search_killed_between_windows_ends_with_the_same_bits(command, tmp_path, monkeypatch):
     """Hidden states of both streams and the statistics of BatchNorm included, with lambda_max."""
     flags = [*SEARCH, "--epochs=2", "--alpha_step=first_order"]

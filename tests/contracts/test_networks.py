@@ -50,7 +50,9 @@ COUNTS = {"s1": 405146, "s2": 665466, "s3": 665466, "s4": 624506, "darts": 19306
 COUNTS_100 = {"s1": 428276, "s2": 688596, "s4": 647636}
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize(
+    "name", [*list(COUNTS)[:-1], pytest.param("darts", marks=pytest.mark.slow)]
+)
 def test_the_number_of_parameters_is_the_authors(name):
     net = supernet(SPACES[name], image=(32, 32, 3), classes=10, channels=16, cells=8)
     assert count(net) == COUNTS[name]

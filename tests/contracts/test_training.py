@@ -122,6 +122,7 @@ def test_every_setting_has_an_effect(plain, changes):
     )
 
 
+@pytest.mark.slow
 def test_settings_of_the_finite_difference(plain):
     found = [plain[1]] + [
         step(make(alpha_step="finite_difference", **changes))[1]
@@ -144,6 +145,7 @@ def test_every_rate_has_an_effect(search, plain, name):
     assert np.abs(step(search, **{name: 0.3})[0] - plain[0]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_xla_computes_the_same_up_to_rounding():
     space = uniform("quiet", ("skip_connect", "sep_conv_3x3"), num_nodes=1)  # XLA draws other noise
     compiled, plain = (step(make(space, jit_compile=jit)) for jit in ("true", "false"))

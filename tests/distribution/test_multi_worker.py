@@ -143,6 +143,7 @@ def whole(tmp_path_factory):
     return folder, ended(searched(folder, [folder / "run"] * 2))
 
 
+@pytest.mark.slow
 def test_three_exact_steps_of_two_workers_equal_one_device(tmp_path):
     results = ended(start(STEPS, [()] * 2, tmp_path))
     assert [code for code, *_ in results] == [0, 0], results

@@ -40,6 +40,7 @@ def results(folder):
     return load_npz(folder / "checkpoints/epoch_0001_step_000000.npz"), metrics
 
 
+@pytest.mark.slow
 def test_two_replicas_are_one_device(tmp_path):
     """In float64, but for metrics, which are summed in float32."""
     result = forked.python("-c", SCRIPT, tmp_path)

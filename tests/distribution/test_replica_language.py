@@ -29,6 +29,7 @@ run.run()
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_are_one_device(tmp_path):
     text, found = tmp_path / "text.txt", {}
     text.write_text("a b c d e\nb d a\n" * 20)

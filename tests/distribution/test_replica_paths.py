@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pytest
 
 from rdarts_tf.runs.files import load_npz
 from tests import forked
@@ -64,10 +65,12 @@ def python(script, path):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_steps_of_two_replicas_with_equal_parts_equal_those_of_one_device(tmp_path):
     python(STEP, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_resumed_on_two_replicas_equals_uninterrupted(tmp_path):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     python(RUN, whole)

@@ -3,6 +3,8 @@
 A process of its own, since a second MirroredStrategy in one process breaks later collectives.
 """
 
+import pytest
+
 from tests import forked
 
 SCRIPT = """
@@ -60,6 +62,7 @@ for name, value in one.items():
 """
 
 
+@pytest.mark.slow
 def test_three_steps_equal_one_device():
     result = forked.python("-c", SCRIPT)
     assert result.returncode == 0, result.stderr[-3000:]

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pytest
 
 from rdarts_tf.runs.files import load_npz
 from tests import forked
@@ -38,6 +39,7 @@ def search(run_dir):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_resumed_on_two_replicas_equals_uninterrupted(tmp_path):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     search(whole)

@@ -84,7 +84,8 @@ def worst_difference(*arguments):
     ("alpha_step", "dtype", "tolerance"),
     [
         ("exact", "float64", 1e-12),  # sums in another order
-        ("finite_difference", "float64", 1e-10),  # differences of rounding errors, divided by 2R
+        # differences of rounding errors, divided by 2R
+        pytest.param("finite_difference", "float64", 1e-10, marks=pytest.mark.slow),
     ],
 )
 def test_three_steps_equal_one_device(alpha_step, dtype, tolerance):

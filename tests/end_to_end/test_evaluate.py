@@ -106,6 +106,7 @@ def test_other_flags_for_the_same_name_are_refused(finished, command):
     assert "--drop_path_prob=0.1 (the run has 0.2)" in stderr
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(finished, tmp_path):
     run_dir = searched(tmp_path / "run")
     process = start(run_dir)

@@ -15,7 +15,7 @@ TINY = {
     "epochs": 2,
     "batch_size": 359,
     "init_channels": 2,
-    "layers": 2,
+    "layers": 1,
     "alpha_step": "first_order",
 }
 TINY_STEREO = {
@@ -69,6 +69,7 @@ def run_once(name, monkeypatch, run_dir, *, flags, training):
         return [*execute(client)]
 
 
+@pytest.mark.slow
 def test_language(tmp_path, monkeypatch):
     for part, lines in (("train", 24), ("valid", 8), ("test", 8)):
         (tmp_path / f"{part}.txt").write_text("a b c d e\n" * lines)
@@ -82,6 +83,7 @@ def test_language(tmp_path, monkeypatch):
     assert "curvature/lambda_max" in outputs_of(outputs, "validation/bigram_perplexity")
 
 
+@pytest.mark.slow
 def test_disparity(tmp_path, monkeypatch):
     search = TINY_STEREO | {"space": "tests.tiny_stereo", "hessian_products": 1}
     training = TINY_STEREO | {"stems": 1}

@@ -162,6 +162,7 @@ def test_other_arrays_are_refused(finished):
     assert len(list((finished.path / "data").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_moved_run_is_evaluated_and_exported(finished, tmp_path, monkeypatch):
     finished.path.rename(tmp_path / "moved")
     monkeypatch.chdir(tmp_path)

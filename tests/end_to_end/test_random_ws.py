@@ -166,6 +166,7 @@ def killed_at(monkeypatch, name, number):
     monkeypatch.setattr(search_steps.PathSearch, name, call)
 
 
+@pytest.mark.slow
 def test_stopped_in_mid_epoch_and_killed_in_a_selection_equals_uninterrupted(
     finished, tmp_path, monkeypatch
 ):

@@ -1,5 +1,7 @@
 """The sweep command as a user runs it: two searches one after the other, then all it can tell."""
 
+import pytest
+
 from rdarts_tf.runs.run_dir import RunDir
 from tests import forked
 
@@ -12,6 +14,7 @@ def sweep(out, *arguments):
     return forked.python("-m", "rdarts_tf.sweep", *flags)
 
 
+@pytest.mark.slow
 def test_two_searches(tmp_path):
     result = sweep(tmp_path, "--seeds=2", "--", *TINY, *CHEAP)
     assert result.returncode == 0, result.stderr

@@ -140,6 +140,7 @@ def losses(search, batches):
     return [lambda w, alpha, f=f: f(w, alpha).value for f in forwards]
 
 
+@pytest.mark.slow
 def test_the_exact_gradient_of_alpha(searched):
     search, *batches = searched
     train, valid = losses(search, batches)

@@ -16,7 +16,9 @@ DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 S1, S2 = (DATA / f"supernet_{space}.npz" for space in ("s1", "s2"))
 
 
-@pytest.fixture(scope="module", params=[S1, S2], ids=lambda path: path.stem)
+@pytest.fixture(
+    scope="module", params=[S1, pytest.param(S2, marks=pytest.mark.slow)], ids=["s1", "s2"]
+)
 def rows(request):
     return parity.check(request.param)
 

@@ -160,6 +160,7 @@ def test_replicas_in_other_threads_are_told_apart(point):
     assert found[0][2] is not None
 
 
+@pytest.mark.slow
 def test_the_graph_of_an_exact_step_at_real_size_is_small(monkeypatch):
     """S2, 8 cells: 80,000 nodes were it not for functions that are traced once."""
     monkeypatch.setattr(search_steps.Search, "_weight_step", lambda self, *_: tf.constant(0.0))

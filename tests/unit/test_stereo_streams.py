@@ -220,6 +220,7 @@ def test_halves_by_hand():
     np.testing.assert_array_equal(part.read(0)[2], half[2])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_pairs(tmp_path):
     """2,000 pairs on disk, which are links to a few."""
     num, few = 2000, 8
