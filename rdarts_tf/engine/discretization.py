@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from rdarts_tf.engine.batches import iterate
+
 
 def discrete_weights(space, genotype):
     """Edge weights of a genotype: 1 for its operations, 0 for all others.
@@ -57,7 +59,7 @@ def score(problem, net, batches, edge_weights, *, batch_statistics):
         return problem.sums(found.outputs, batch), found.carry
 
     steps = []
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(iterate(batches)):
         sums, carry = step(batch, carry, tf.constant([0, number]))
         steps.append([float(x) for x in sums])
     return problem.metrics(np.sum(steps, axis=0))

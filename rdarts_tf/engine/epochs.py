@@ -8,6 +8,7 @@ import tqdm
 
 from rdarts_tf import errors
 from rdarts_tf.engine import distribution, environment, needs, summaries
+from rdarts_tf.engine.batches import iterate
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs.files import RunDirError
 from rdarts_tf.runs.progress import Progress
@@ -106,7 +107,7 @@ class EpochRun:
         Raises:
             Interrupted: to be scored again as a whole.
         """
-        iterator, epoch = iter(batches), tf.constant(self.epoch)
+        iterator, epoch = iterate(batches), tf.constant(self.epoch)
 
         def block(first, last):
             self.trainer.validate_block(iterator, first, last, epoch)

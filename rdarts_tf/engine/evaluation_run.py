@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from rdarts_tf.engine import distribution, examination, summaries
+from rdarts_tf.engine.batches import iterate
 from rdarts_tf.engine.epochs import Diverged, EpochRun, told_speed
 from rdarts_tf.engine.evaluation_steps import Evaluation
 from rdarts_tf.engine.weight_steps import path
@@ -164,7 +165,7 @@ class EvaluationRun(EpochRun):
         if not self.problem.test_steps:
             return row
         self.load(best)
-        iterator, epoch = iter(self.problem.test_epoch(self.config)), tf.constant(row["epoch"])
+        iterator, epoch = iterate(self.problem.test_epoch(self.config)), tf.constant(row["epoch"])
         self.trainer.reset("test")
 
         def block(first, last):
@@ -207,7 +208,7 @@ class EvaluationRun(EpochRun):
         """{metric: number} of the epoch's training batches."""
         epoch, block = self.epoch, self.trainer.train_block
         batches = self.problem.train_epoch(config, epoch, first_step=self.first_step)
-        iterator = iter(batches)
+        iterator = iterate(batches)
         rates = {name: tf.constant(rate, tf.float32) for name, rate in rates.items()}
         return self._train_blocks(
             lambda first, last: block(iterator, first, last, tf.constant(epoch), rates)

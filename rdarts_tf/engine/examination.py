@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from rdarts_tf.engine.batches import iterate
+
 
 def answers(problem, net, batches):
     """Yields (outputs, batch) of one pass in inference mode as arrays.
@@ -18,7 +20,7 @@ def answers(problem, net, batches):
         seed = tf.constant([0, 0])
         return problem.loss(net, batch, [], rates={}, seed=seed, training=False).outputs
 
-    for batch in batches:
+    for batch in iterate(batches):
         yield tf.nest.map_structure(np.asarray, (answer(batch), batch))
 
 

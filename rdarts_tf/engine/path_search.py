@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from rdarts_tf.engine import distribution, epochs, search_run, search_steps
+from rdarts_tf.engine.batches import iterate
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import genotype, rule
 from rdarts_tf.runs.run_dir import selection_file
@@ -114,7 +115,7 @@ class PathSearchRun(search_run.SearchRun):
         scored, num_batches = record["scored"], self.method.selection.score_batches
         rest = {t: p[len(scored) :] for t, p in paths.items()}
         batches = self._scoring_batches(num_batches * len(scored))
-        iterator = iter(with_paths(batches, rest, repeat=num_batches))
+        iterator = iterate(with_paths(batches, rest, repeat=num_batches))
         steps, epoch = (tf.constant(0), tf.constant(num_batches)), tf.constant(self.epoch)
 
         def block(first, last):

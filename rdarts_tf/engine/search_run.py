@@ -16,6 +16,7 @@ from rdarts_tf.engine import (
     search_steps,
     summaries,
 )
+from rdarts_tf.engine.batches import iterate
 from rdarts_tf.engine.epochs import EpochRun, told_speed
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import rule
@@ -197,7 +198,7 @@ class SearchRun(EpochRun):
     def _train_epoch(self, config, rates):
         """{metric: number} of the epoch's training batches."""
         epoch, block = self.epoch, self.trainer.search_block
-        iterator = iter(self._search_epoch(config, epoch, first_step=self.first_step))
+        iterator = iterate(self._search_epoch(config, epoch, first_step=self.first_step))
         rates = {name: tf.constant(rate, tf.float32) for name, rate in rates.items()}
         return self._train_blocks(
             lambda first, last: block(iterator, first, last, tf.constant(epoch), rates)
