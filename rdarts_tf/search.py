@@ -4,6 +4,7 @@ python -m rdarts_tf.search --space=s1 --dataset=cifar100
 python -m rdarts_tf.search --flagfile=flags/quickstart.cfg
 """
 
+import contextlib
 import shlex
 import sys
 import types
@@ -24,6 +25,8 @@ def main(config, *, run_dir, overwrite, extend):
         run_dir.check_ours("search", overwrite=overwrite)
         if not overwrite and _is_finished(config, run_dir, extend=extend):
             if run_dir.WRITES:
+                with contextlib.suppress(OSError):  # a run that may only be read is finished, too
+                    run_dir.delete_unfinished()
                 print(f"{run_dir.path} is finished; --overwrite starts anew")
                 _report(config, run_dir)
             return 0

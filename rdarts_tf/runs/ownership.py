@@ -96,6 +96,10 @@ class Ownership:
         matches = [(re.fullmatch(r"seed_(\d+)", p.name), p) for p in self.path.glob("seed_*")]
         return {int(m[1]): self.folder(path.name) for m, path in matches if m}
 
+    def delete_unfinished(self):
+        for path in self.unfinished():
+            path.unlink()
+
     def unfinished(self):
         """Files that a killed process was writing."""
         folders = (self.path, *(self.path / name for name in _FOLDERS))

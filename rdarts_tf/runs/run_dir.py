@@ -56,8 +56,7 @@ class RunDir(ownership.Ownership):
             self.path.mkdir(parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK):
                 raise PermissionError(None, "permission denied")
-            for path in self.unfinished():
-                path.unlink()
+            self.delete_unfinished()
             self._made = os.stat(self.path)
         except OSError as error:
             raise RunDirError(

@@ -129,6 +129,7 @@ def test_a_finished_run_is_left_alone(command, tmp_path):
     run_dir = tmp_path / "run"
     assert command(run_dir)[0] == 0
     before = contents(run_dir)
+    (run_dir / ".config.json.123.tmp").write_text("killed just before this took its name")
     code, stdout, _ = command(run_dir, "--keep_checkpoints=5")  # does not change the result
     assert (code, "is finished" in stdout) == (0, True)
     assert contents(run_dir) == before
