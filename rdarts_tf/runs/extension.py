@@ -49,6 +49,22 @@ def check_search(config, run_dir, *, remedy, extend=False):
     return longer
 
 
+def check_stored(config, run_dir, *, overwrite, extend):
+    """Raises UserError where the search of arrays in memory would be refused, or a run has others."""
+    check_switches(overwrite=overwrite, extend=extend)
+    run_dir.check_ours("search", overwrite=overwrite)
+    if overwrite:
+        return
+    recorded = run_dir.read_json("config.json") or {}
+    if recorded.get("dataset", config.dataset) != config.dataset:
+        raise UserError(
+            f"{run_dir.path} holds a search of {recorded['dataset']}, these are {config.dataset}, whose "
+            "name ends with a digest of the content; choose another run_dir, or give overwrite=True"
+        )
+    remedy = "choose another --run_dir, or --overwrite"
+    check_search(config, run_dir, remedy=remedy, extend=extend)
+
+
 def _obstacle(config, run_dir):
     """Why a search cannot become longer, or None."""
     if search_config.pieces(config):
