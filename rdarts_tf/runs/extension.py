@@ -27,8 +27,9 @@ def check_same(config, recorded, told, *, remedy, extend=False):
     if not differing:
         return False
     longer = None  # other flags differ
-    if len(differing) == 1 and config.epochs != (former := recorded.get("epochs")):
-        longer = isinstance(former, int) and config.epochs > former
+    former = recorded.get("epochs")
+    if len(differing) == 1 and isinstance(former, int) and config.epochs != former:
+        longer = config.epochs > former
     if extend and longer:
         return True
     if extend and longer is False:

@@ -11,9 +11,12 @@ import pytest
 
 import rdarts_tf
 from rdarts_tf import registry
+from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.datasets import arrays
 from rdarts_tf.runs import child
 from rdarts_tf.runs.result import Result
+from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification import options as classification
 from tests import recorded_runs
 
 Y = np.arange(12) % 3
@@ -343,6 +346,14 @@ def test_an_unfinished_run(tmp_path):
     assert run.genotype is None and "not finished" in repr(run)
     with pytest.raises(rdarts_tf.UserError, match="no cell yet"):
         run.draw("normal")
+
+
+def test_while_a_run_becomes_longer_its_former_cells_are_not_its_result(tmp_path):
+    run = rdarts_tf.open_run(recorded_runs.write_run(tmp_path / "run"))
+    recorded_runs.write_json(run.path / "config.json", run.config | {"extending": True})
+    assert run.genotype is None and "not finished" in repr(run)
+    with pytest.raises(rdarts_tf.UserError, match="holds no genotype; finish the search"):
+        evaluate_config.resolve(classification.EvaluateConfig(), RunDir(run.path))
 
 
 def test_what_there_is_not(tmp_path):
