@@ -6,6 +6,7 @@ each is a process of its own. Nothing here loads TensorFlow.
 
 import difflib
 import pathlib
+import threading
 
 from rdarts_tf import registry
 from rdarts_tf.analysis import trajectory
@@ -16,9 +17,11 @@ from rdarts_tf.config.base import ConfigError
 from rdarts_tf.datasets import arrays
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods.tracker import LAMBDA_MAX
-from rdarts_tf.runs import child, given
+from rdarts_tf.runs import child, extension, given
 from rdarts_tf.runs.result import Result
 from rdarts_tf.runs.run_dir import RunDir
+
+_STORING = threading.Lock()
 
 
 class Dataset:
@@ -85,8 +88,8 @@ class Run:
     """
 
     def __init__(self, path, *, plugin=()):
-        self.path = pathlib.Path(path).absolute()  # the caller may change its folder
-        self._plugins = (plugin,) if isinstance(plugin, str) else tuple(plugin)
+        self.path = child.a_path(path).absolute()  # the caller may change its folder
+        self._plugins = child.plugin_names(plugin)
         if not RunDir(self.path).holds("search"):
             raise UserError(
                 f"{path} is no run: it holds no config.json of a search; make one by rdarts_tf.search"
@@ -165,7 +168,7 @@ class Run:
         flags = self._complete("evaluate", flags | {"seeds": seeds})
         config, _ = _parse("evaluate", given.evaluation, flags)
         if isinstance(data, Dataset):
-            arrays.store(data.data, self.path)
+            _store(data, self.path)
         child.run("evaluate", child.arguments(flags))
         name = evaluate_config.default_name(config.dataset or self.config["dataset"], config.split)
         return self.results[config.name or name]
@@ -190,9 +193,8 @@ class Run:
             raise UserError(
                 f"{command} takes no run_dir here; open_run({flags['run_dir']!r}) has it"
             )
-        named = flags.get("plugin") or ()
-        named = (named,) if isinstance(named, str) else tuple(named)
-        return _with_spec(flags) | {"run_dir": self.path, "plugin": (*self._plugins, *named)}
+        plugins = (*self._plugins, *child.plugin_names(flags.get("plugin")))
+        return _with_spec(flags) | {"run_dir": self.path, "plugin": plugins}
 
     def plot_lambda_max(self):
         """matplotlib Figure of lambda_max and its local average by epoch; a notebook shows it."""
@@ -243,8 +245,11 @@ def search(**flags):
     path = pathlib.Path(given["run_dir"] or config.default_run_dir()).absolute()
     if isinstance(data, Dataset):
         search_config.check(config)
-        _check_same_arrays(path, data.spec, overwrite=given["overwrite"])
-        arrays.store(data.data, path)
+        switches = {"overwrite": given["overwrite"], "extend": given["extend"]}
+        extension.check_stored(
+            config, RunDir(path), **switches
+        )  # else arrays are stored for nothing
+        _store(data, path)
     child.run("search", child.arguments(flags | {"run_dir": path}))
     specs = {"spaces": config.space, "datasets": config.dataset, "methods": config.method}
     outside = [spec for kind, spec in specs.items() if registry.is_outside(kind, spec)]
@@ -275,20 +280,20 @@ def _parse(command, choose, flags):
     """
     texts = child.arguments(flags)
     known = flags_lib.names(choose, texts)
-    for name in flags:
-        if name not in known and (close := difflib.get_close_matches(name, known)):
+    unknown = [name for name in flags if name not in known]
+    for name in unknown:
+        if close := difflib.get_close_matches(name, known):
             raise UserError(f"{command} takes no {name}; did you mean {' or '.join(close)}?")
     try:
-        return flags_lib.parse(choose, texts)
+        parsed = flags_lib.parse(choose, texts)
     except ConfigError as error:
         raise UserError(str(error.__cause__ or error)) from error  # without the command line
+    if unknown:  # such as undefok, by which absl ignores others
+        raise UserError(f"{command} takes no {unknown[0]}; leave it out")
+    return parsed
 
 
-def _check_same_arrays(path, spec, *, overwrite):
-    """Raises UserError where a run has other data than these arrays."""
-    recorded = RunDir(path).read_json("config.json") if RunDir(path).holds("search") else None
-    if recorded and recorded["dataset"] != spec and not overwrite:
-        raise UserError(
-            f"{path} holds a search of {recorded['dataset']}, these are {spec}, whose name ends with a "
-            "digest of the content; choose another run_dir, or give overwrite=True"
-        )
+def _store(data, path):
+    """Stores a Dataset in a run directory; one thread and one process at a time."""
+    with _STORING, RunDir(path / "data").locked():
+        arrays.store(data.data, path)

@@ -11,6 +11,7 @@ import dataclasses
 import pathlib
 import sys
 import types
+from collections.abc import Iterable
 
 from rdarts_tf import registry
 from rdarts_tf.analysis import trajectory
@@ -19,7 +20,7 @@ from rdarts_tf.config.report import ReportConfig
 from rdarts_tf.config.search import SearchConfig, of_space
 from rdarts_tf.errors import UserError
 from rdarts_tf.reporting import errors, page, paper, table2, tables
-from rdarts_tf.runs import placing, record_reading
+from rdarts_tf.runs import child, placing, record_reading
 from rdarts_tf.runs.placing import write_files
 
 TITLE = "Report of architecture searches"
@@ -120,9 +121,9 @@ class _Module(types.ModuleType):
         Raises:
             UserError.
         """
-        alone = isinstance(paths, str | pathlib.PurePath) or hasattr(paths, "path")
-        found = [getattr(each, "path", each) for each in ([paths] if alone else paths)]
-        for name in (plugin,) if isinstance(plugin, str) else plugin:
+        several = paths if isinstance(paths, Iterable) and not isinstance(paths, str) else [paths]
+        found = [child.a_path(getattr(each, "path", each)) for each in several]
+        for name in child.plugin_names(plugin):
             registry.trust(name)
         return write(ReportConfig(out=out, overwrite=overwrite), found) / "report.html"
 

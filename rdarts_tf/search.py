@@ -83,7 +83,7 @@ def run():
 class _Module(types.ModuleType):
     """This module can be called: `rdarts_tf.search(space="s1", ...)`, see `rdarts_tf.api.search`."""
 
-    def __call__(self, **flags):
+    def __call__(self, /, **flags):
         from rdarts_tf import api
 
         return api.search(**flags)

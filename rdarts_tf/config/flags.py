@@ -140,7 +140,7 @@ def names(choose, arguments):
     """
     config_class = _choose(choose, ["", *arguments])
     fields = [field.name for field in dataclasses.fields(config_class)]
-    return [*fields, "run_dir", "overwrite", "plugin", "flagfile"]
+    return [*fields, "run_dir", *_switches(config_class), "plugin", "flagfile"]
 
 
 def parse(choose, arguments):
@@ -223,7 +223,7 @@ def _parsed(values, argv, config_class):
                 f"{config_class.TASK or 'these cells'}; leave it out, or take another space"
             ) from error
         raise ConfigError(f"{error}; --help lists the flags") from error
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # ValueError: a value for --nooverwrite
         raise ConfigError(f"{error}; --help lists the flags") from error
 
 

@@ -61,12 +61,15 @@ def from_arrays(x_train, y_train, x_test, y_test, *, class_names, name, crop_pad
     Raises:
         data.DatasetError.
     """
-    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w{,63}", name, re.ASCII):
         raise data.DatasetError(
-            f"name={name!r} must consist of letters, digits and _; take another"
+            f"name={str(name)[:80]!r} must be up to 64 letters, digits and _; take another"
         )
     parts = {"x_train": _images("x_train", x_train), "x_test": _images("x_test", x_test)}
     parts |= {"y_train": _labels("y_train", y_train), "y_test": _labels("y_test", y_test)}
+    for part, array in parts.items():
+        if not len(array):
+            raise data.DatasetError(f"{part} of {name} is empty; give at least one image")
     if class_names is None:
         highest = max(parts["y_train"].max(initial=0), parts["y_test"].max(initial=0))
         if highest >= len(parts["y_train"]):
@@ -74,14 +77,40 @@ def from_arrays(x_train, y_train, x_test, y_test, *, class_names, name, crop_pad
                 f"the labels of {name} go up to {highest} for {len(parts['y_train'])} training images; "
                 "number the classes from 0 on"
             )
-        class_names = map(str, range(highest + 1))
-    names = tuple(map(str, class_names))
-    return make(name, parts, class_names=names, crop_padding=crop_padding, flip=flip)
+        class_names = list(map(str, range(highest + 1)))
+    flip = bool(flip) if isinstance(flip, np.bool_) else flip
+    padding = int(crop_padding) if isinstance(crop_padding, np.integer) else crop_padding
+    return make(name, parts, class_names=_texts(class_names), crop_padding=padding, flip=flip)
+
+
+def _texts(class_names):
+    """(name, ...), each another one."""
+    names = class_names.tolist() if isinstance(class_names, np.ndarray) else class_names
+    fits = isinstance(names, list | tuple) and all(isinstance(each, str) for each in names)
+    if not fits or len(set(names)) < len(names) or not "".join(names).isprintable():
+        raise data.DatasetError(
+            f"class_names={str(class_names)[:80]!a} is no list of different texts, one for each class; "
+            "give one, in the order of the labels"
+        )
+    return tuple(names)
+
+
+def _array(name, value):
+    """np.ndarray, of no objects."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise data.DatasetError(f"{name} is no array: {error}; give one") from error
+    if np.ma.is_masked(value) or array.dtype == object:
+        raise data.DatasetError(
+            f"{name} is a {type(value).__name__} that is masked or holds objects; give an array of numbers"
+        )
+    return array
 
 
 def _images(name, value):
     """uint8 [n, h, w, c]."""
-    images = np.asarray(value)
+    images = _array(name, value)
     if images.dtype != np.uint8:
         remedy = "x.astype('uint8') where they are whole numbers in 0..255"
         if np.issubdtype(images.dtype, np.floating):
@@ -96,7 +125,7 @@ def _images(name, value):
 
 def _labels(name, value):
     """int32 [n]."""
-    labels = np.asarray(value)
+    labels = _array(name, value)
     if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
         raise data.DatasetError(
             f"{name} has dtype {labels.dtype} and shape {labels.shape}; give integers [n], such as "

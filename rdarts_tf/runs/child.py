@@ -31,25 +31,58 @@ def arguments(values):
     Raises:
         UserError: a value of another type.
     """
-    plugins = values.get("plugin") or ()
-    plugins = (plugins,) if isinstance(plugins, str) else plugins
+    plugins = plugin_names(values.get("plugin"))
     order = sorted(values, key=lambda name: name != "flagfile")
     texts = {name: _text(name, values[name]) for name in order if name != "plugin"}
     return [*base.argv(texts), *(f"--plugin={name}" for name in plugins)]
+
+
+def a_path(value):
+    """pathlib.Path of what a Python call gives as one; raises UserError for another type."""
+    if not isinstance(value, str | os.PathLike):
+        raise UserError(f"{str(value)[:60]!a} is a {type(value).__name__}; give a path")
+    return pathlib.Path(value)
+
+
+def plugin_names(value):
+    """(name, ...) of what a Python call gives as `plugin`: a text, several, or None.
+
+    Raises:
+        UserError: another type.
+    """
+    names = [value] if isinstance(value, str) else value or ()
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise UserError(
+            f"plugin is {str(value)[:60]!r}; give the name of a module, or a list of them"
+        )
+    return tuple(filter(None, names))
 
 
 def _text(name, value):
     if value is None:
         return None
     if isinstance(value, list | tuple | range):
+        if any(each is None for each in value):
+            raise UserError(f"{name} has None in a list; leave it out")
         return ",".join(_text(name, each) for each in value)
     if isinstance(value, bool | np.bool_):
         return base.to_text(bool(value))
     if isinstance(value, str | numbers.Number | pathlib.PurePath):
-        return str(value)
+        return _checked(name, str(value))
     raise UserError(
         f"{name} is a {type(value).__name__}; give a number, a text, a path, or a list of them"
     )
+
+
+def _checked(name, text):
+    """A text that a process can be given."""
+    try:
+        fits = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
+        raise UserError(f"{name} is {text[:60]!a}, which has characters that are none")
+    return text
 
 
 def run(command, flags, *, say=print):

@@ -27,8 +27,9 @@ def check_same(config, recorded, told, *, remedy, extend=False):
     if not differing:
         return False
     longer = None  # other flags differ
-    if len(differing) == 1 and config.epochs != (former := recorded.get("epochs")):
-        longer = isinstance(former, int) and config.epochs > former
+    former = recorded.get("epochs")
+    if len(differing) == 1 and isinstance(former, int) and config.epochs != former:
+        longer = config.epochs > former
     if extend and longer:
         return True
     if extend and longer is False:
@@ -47,6 +48,22 @@ def check_search(config, run_dir, *, remedy, extend=False):
     if longer and (reason := _obstacle(config, run_dir)):
         raise UserError(f"--extend cannot make {run_dir.path} longer: {reason}; {remedy}")
     return longer
+
+
+def check_stored(config, run_dir, *, overwrite, extend):
+    """Raises UserError where the search of arrays in memory would be refused, or a run has others."""
+    check_switches(overwrite=overwrite, extend=extend)
+    run_dir.check_ours("search", overwrite=overwrite)
+    if overwrite:
+        return
+    recorded = run_dir.read_json("config.json") or {}
+    if recorded.get("dataset", config.dataset) != config.dataset:
+        raise UserError(
+            f"{run_dir.path} holds a search of {recorded['dataset']}, these are {config.dataset}, whose "
+            "name ends with a digest of the content; choose another run_dir, or give overwrite=True"
+        )
+    remedy = "choose another --run_dir, or --overwrite"
+    check_search(config, run_dir, remedy=remedy, extend=extend)
 
 
 def _obstacle(config, run_dir):

@@ -43,8 +43,8 @@ def locked(path):
         RunDirError: it cannot be made, or another process works in it.
     """
     placing.check_folder(path, "--run_dir")
-    made = [each for each in (path, *path.parents) if not each.exists()]
     try:
+        made = [each for each in (path, *path.parents) if not each.exists()]
         mine = lock(path)
     except OSError as error:
         raise RunDirError(

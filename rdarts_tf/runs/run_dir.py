@@ -136,13 +136,13 @@ class RunDir(ownership.Ownership):
             return b""
 
     def read_genotype(self):
-        """The genotype.Genotype that was found, or None if there is none yet.
+        """The genotype.Genotype that was found, None where there is none yet or only of a former length.
 
-        Raises:
-            RunDirError: its file is damaged.
+        Raises RunDirError: its file is damaged.
         """
+        former = (self.read_json("config.json") or {}).get("extending")
         with files.damage(self.path / "genotype.json"):
-            content = self.read_bytes("genotype.json")
+            content = None if former else self.read_bytes("genotype.json")
             return None if content is None else genotype.parse(content.decode())
 
     def read_metrics(self):

@@ -1,5 +1,6 @@
 """The package from Python, without a search: flags, errors, arrays, what is read of a run."""
 
+import concurrent.futures
 import json
 import pathlib
 import subprocess
@@ -10,9 +11,12 @@ import pytest
 
 import rdarts_tf
 from rdarts_tf import registry
+from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.datasets import arrays
 from rdarts_tf.runs import child
 from rdarts_tf.runs.result import Result
+from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification import options as classification
 from tests import recorded_runs
 
 Y = np.arange(12) % 3
@@ -104,6 +108,15 @@ def test_another_value_is_refused(value, started):
         ({"epochs": -1}, "^flag --epochs=-1: "),
         ({"space": "s9"}, "unknown space 's9'"),
         ({"flagfile": "/nowhere.cfg"}, "nowhere.cfg"),
+        ({"undefok": "epoch"}, "search takes no undefok"),
+        ({"nooverwrite": ""}, "did you mean overwrite"),
+        ({"extent": True}, "did you mean extend"),
+        ({"self": 1}, "'self'"),
+        ({"data_dir": "a\0b"}, "data_dir is 'a.x00b', which has characters"),
+        ({"data_dir": "\ud800"}, "data_dir is '.ud800', which has characters"),
+        ({"data_dir": [None]}, "data_dir has None in a list"),
+        ({"plugin": 3}, "plugin is '3'; give the name"),
+        ({"plugin": [None]}, "plugin is '.None.'; give the name"),
     ],
     ids=str,
 )
@@ -121,6 +134,16 @@ def test_search_starts_the_command_and_opens_its_run(started, tmp_path, monkeypa
     told = ["--space=s1", "--dataset=digits", f"--run_dir={tmp_path / 'mine'}", "--overwrite=true"]
     assert started == [("search", told)]
     assert run.path == tmp_path / "mine"
+
+
+def test_every_switch_of_a_command_is_a_keyword(started, tmp_path):
+    run = rdarts_tf.open_run(recorded_runs.write_run(tmp_path / "run"))
+    write_result(run.path)
+    rdarts_tf.search(run_dir=run.path, epochs=99, extend=True)
+    run.evaluate(epochs=99, extend=True)
+    run.evaluate(epochs=99, overwrite=True)
+    switches = ("--extend=true", "--extend=true", "--overwrite=true")
+    assert all(switch in each[1] for switch, each in zip(switches, started, strict=True))
 
 
 def test_a_run_directory_is_named_after_the_search_or_in_the_flag_file(
@@ -325,6 +348,14 @@ def test_an_unfinished_run(tmp_path):
         run.draw("normal")
 
 
+def test_while_a_run_becomes_longer_its_former_cells_are_not_its_result(tmp_path):
+    run = rdarts_tf.open_run(recorded_runs.write_run(tmp_path / "run"))
+    recorded_runs.write_json(run.path / "config.json", run.config | {"extending": True})
+    assert run.genotype is None and "not finished" in repr(run)
+    with pytest.raises(rdarts_tf.UserError, match="holds no genotype; finish the search"):
+        evaluate_config.resolve(classification.EvaluateConfig(), RunDir(run.path))
+
+
 def test_what_there_is_not(tmp_path):
     run = rdarts_tf.open_run(recorded_runs.write_run(tmp_path / "run", curvature=(None, None)))
     with pytest.raises(rdarts_tf.UserError, match="no cell 'upsample'; there are: normal, reduce"):
@@ -338,6 +369,13 @@ def test_open_run_of_something_else(tmp_path, name):
     (tmp_path / "file").touch()
     with pytest.raises(rdarts_tf.UserError, match="is no run: it holds no config.json of a search"):
         rdarts_tf.open_run(tmp_path / name)
+
+
+@pytest.mark.parametrize("value", [None, 3, b"run", object()], ids=repr)
+def test_what_is_no_path(value):
+    for call in (rdarts_tf.open_run, rdarts_tf.report, lambda each: rdarts_tf.report([each])):
+        with pytest.raises(rdarts_tf.UserError, match="is a .*; give a path"):
+            call(value)
 
 
 def test_a_run_stays_where_it_is_when_the_caller_moves(tmp_path, monkeypatch):
@@ -457,7 +495,7 @@ def test_every_part_of_a_run_finds_them_wherever_it_was_moved(tmp_path, monkeypa
     [
         {"x": X + 1},
         {"y": (Y + 1) % 3},
-        {"class_names": "abc"},
+        {"class_names": ["a", "b", "c"]},
         {"crop_padding": 2},
         {"flip": False},
         {"x": X.swapaxes(1, 2)},
@@ -558,9 +596,21 @@ def test_arrays_are_stored_once(tmp_path):
         (X, Y + 2**40, {}, "number the classes from 0 on"),
         (X, Y * 0, {}, "1 classes; at least 2 are needed"),
         (X, Y, {"class_names": ("a", "b")}, "with 2 classes they must lie in 0 to 1"),
-        (X[:0], Y[:0], {"class_names": ("a", "b")}, "training split of arrays is empty"),
-        (X, Y, {"name": "my data"}, "name='my data' must consist of letters"),
+        (X[:0], Y[:0], {"class_names": ("a", "b")}, "x_train of arrays is empty"),
+        (X, Y, {"name": "my data"}, "name='my data' must be up to 64 letters"),
+        (X, Y, {"name": None}, "name='None' must be"),
+        (X, Y, {"name": "a" * 300}, "must be up to 64 letters"),
+        ([[1], [1, 2]], Y, {}, "x_train is no array"),
+        (np.ma.masked_array(X, X > 3), Y, {}, "x_train is a MaskedArray that is masked"),
+        (X, [2**70] * 12, {}, "y_train is a list that is masked or holds objects"),
+        (X, Y, {"class_names": "abc"}, "class_names='abc' is no list of different texts"),
+        (X, Y, {"class_names": {0: "a", 1: "b", 2: "c"}}, "is no list of different texts"),
+        (X, Y, {"class_names": 3}, "class_names='3' is no list"),
+        (X, Y, {"class_names": ["a", "a", "b"]}, "is no list of different texts"),
+        (X, Y, {"class_names": ["a", "\ud800", "b"]}, "is no list of different texts"),
         (X, Y, {"crop_padding": 0.5}, "crop_padding=0.5"),
+        (X, Y, {"crop_padding": True}, "crop_padding=True"),
+        (X, Y, {"crop_padding": 9}, "crop_padding=9 .* from 0 to 8"),
         (X, Y, {"flip": 1}, "flip=1"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -571,11 +621,23 @@ def test_arrays_that_do_not_fit(x, y, options, words):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("value", [None, iter(Y)], ids=["None", "iterator"])
+def test_what_is_no_array(value):
+    for arrays_ in ((value, Y, X, Y), (X, value, X, Y)):
+        with pytest.raises(rdarts_tf.UserError, match="_train is a .* that is masked or holds obj"):
+            rdarts_tf.Dataset.from_arrays(*arrays_)
+
+
+def test_numbers_and_switches_of_numpy():
+    plain = from_arrays(crop_padding=2, flip=False)
+    assert from_arrays(crop_padding=np.int64(2), flip=np.bool_(False)).spec == plain.spec
+
+
 def test_a_search_stores_its_arrays_and_names_them(started, tmp_path):
     path, given = tmp_path / "run", from_arrays()
     recorded_runs.write_run(path, dataset=given.spec)
-    run = rdarts_tf.search(dataset=given, run_dir=path)
-    assert started[0][1] == [f"--dataset={given.spec}", f"--run_dir={path}"]
+    run = rdarts_tf.search(dataset=given, run_dir=path, epochs=3)
+    assert started[0][1] == [f"--dataset={given.spec}", f"--run_dir={path}", "--epochs=3"]
     assert run.config["dataset"] == given.spec and load(name_of(given), path)
 
 
@@ -587,6 +649,32 @@ def test_other_arrays_for_the_same_run_are_refused(started, tmp_path):
     assert not started and not (path / "data").exists()
     rdarts_tf.search(dataset=other, run_dir=path, overwrite=True)
     assert load(name_of(other), path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"overwrite": True, "extend": True}, "leave one of them out"),
+        ({"epochs": 1}, "holds a run with other flags"),
+        ({"epochs": 1, "extend": True}, "--extend makes a run longer"),
+    ],
+    ids=str,
+)
+def test_no_arrays_are_stored_for_a_search_that_is_refused(started, tmp_path, flags, words):
+    given = from_arrays()
+    path = recorded_runs.write_run(tmp_path / "run", dataset=given.spec)
+    with pytest.raises(rdarts_tf.UserError, match=words):
+        rdarts_tf.search(dataset=given, run_dir=path, **flags)
+    assert not started and not (path / "data").exists()
+
+
+def test_arrays_are_stored_by_several_at_once(started, tmp_path):
+    given = from_arrays()
+    path = recorded_runs.write_run(tmp_path / "run", dataset=given.spec)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        flags = {"dataset": given, "run_dir": path, "epochs": 3}
+        several = [pool.submit(rdarts_tf.search, **flags) for _ in range(8)]
+    assert all(each.result().path == path for each in several) and load(name_of(given), path)
 
 
 def test_no_arrays_are_stored_for_a_search_that_cannot_be(started, tmp_path):

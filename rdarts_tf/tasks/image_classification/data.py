@@ -69,11 +69,12 @@ class Dataset:
                 f"{self.name} has mean {self.mean} and std {self.std}; give {channels} numbers each, "
                 "one per channel, std above 0"
             )
-        padding_fits = isinstance(self.crop_padding, int) and self.crop_padding >= 0
+        padding_fits = type(self.crop_padding) is int
+        padding_fits = padding_fits and 0 <= self.crop_padding <= min(self.image_shape[:2])
         if not padding_fits or not isinstance(self.flip, bool):
             raise DatasetError(
                 f"{self.name} has crop_padding={self.crop_padding!r} and flip={self.flip!r}; give an "
-                "integer from 0 on, and True or False"
+                f"integer from 0 to {min(self.image_shape[:2])}, and True or False"
             )
 
     @property
