@@ -217,6 +217,9 @@ class EpochRun:
 
     def _checkpoint(self, step):
         self._save(step)
+        self._prune()
+
+    def _prune(self):
         self.run_dir.prune_checkpoints(
             keep=self.config.keep_checkpoints, oldest_needed=self._oldest_epoch_needed()
         )

@@ -68,6 +68,7 @@ class EvaluationRun(EpochRun):
         with Stop.on_signals() as self.stop:
             while self.epoch < self.config.epochs:
                 self._run_epoch_or_return()
+            self._prune()  # again, if a process was killed before it
             last = self._judged(self.logbook.rows)
             self.examined = self._examine(last["epoch"])
         results = {

@@ -282,6 +282,7 @@ class SearchRun(EpochRun):
 
     def _finish(self):
         """Writes the result: the architecture of the last epoch, or of the one stopped at."""
+        self._prune()  # again, if a process was killed before it
         rows, stop_epoch = self.logbook.rows, self.decisions.stop_epoch
         row = rows[-1 if stop_epoch is None else stop_epoch]
         final = {f"validation_{m.name}": row[f"validation/{m.name}"] for m in self.problem.METRICS}

@@ -371,7 +371,9 @@ def test_open_run_of_something_else(tmp_path, name):
         rdarts_tf.open_run(tmp_path / name)
 
 
-@pytest.mark.parametrize("value", [None, 3, b"run", object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [None, 3, b"run", object()], ids=lambda value: type(value).__name__
+)
 def test_what_is_no_path(value):
     for call in (rdarts_tf.open_run, rdarts_tf.report, lambda each: rdarts_tf.report([each])):
         with pytest.raises(rdarts_tf.UserError, match="is a .*; give a path"):
