@@ -305,7 +305,7 @@ def test_dataset_errors():
         ({"class_names": ("a", "b")}, good, "labels from 0 to 2; with 2 classes"),
         ({"mean": (0.5, 0.5)}, good, "give 1 numbers each, one per channel"),
         ({"std": (0.0,)}, good, "std above 0"),
-        ({"flip": "no"}, good, "flip='no'; give an integer from 0 on, and True or False"),
+        ({"flip": "no"}, good, "flip='no'; give an integer from 0 to 8, and True or False"),
         ({"crop_padding": -1}, good, "crop_padding=-1"),
         ({}, data.Split(good.images / 255.0, good.labels), "dtype float64 .* give uint8"),
         ({}, data.Split(good.images[..., 0], good.labels), r"shape \(9, 8, 8\); give uint8"),
