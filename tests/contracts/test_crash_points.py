@@ -36,19 +36,25 @@ SCENARIOS = {
 @pytest.fixture(scope="module", params=SCENARIOS)
 def scenario(request, tmp_path_factory):
     """(arguments of the command, folder before it, folder after it, number of file operations)."""
-    *before, last = SCENARIOS[request.param]
     folder = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_TRUSTED", set())
         scripted_steps.replace_steps(patch)
-        (folder / "before").mkdir()
-        for arguments in before:
-            assert call(arguments, folder / "before") == 0
-        shutil.copytree(folder / "before", folder / "after")
-        with patch.context() as counted:
-            disk = Disk(counted, folder / "after")
-            assert call(last, folder / "after") == 0
-        yield last, folder / "before", folder / "after", disk.done
+        last, number = run_whole(request.param, folder, patch)
+        yield last, folder / "before", folder / "whole", number
+
+
+def run_whole(name, folder, patch):
+    """(arguments of the last command, number of its file operations); FOLDER/before and FOLDER/whole are made."""
+    *before, last = SCENARIOS[name]
+    (folder / "before").mkdir()
+    for arguments in before:
+        assert call(arguments, folder / "before") == 0
+    shutil.copytree(folder / "before", folder / "whole")
+    with patch.context() as counted:
+        disk = Disk(counted, folder / "whole")
+        assert call(last, folder / "whole") == 0
+    return last, disk.done
 
 
 def call(arguments, folder):

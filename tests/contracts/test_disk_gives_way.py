@@ -13,7 +13,7 @@ from rdarts_tf.runs import executor
 from rdarts_tf.runs.files import NotWritten
 from rdarts_tf.runs.run_dir import RunDir
 from tests import scripted_steps
-from tests.contracts.test_crash_points import SCENARIOS, again, call, contents
+from tests.contracts.test_crash_points import again, call, contents, run_whole
 from tests.killed_disk import Disk
 
 TELL = r"cannot write .*: (No space left on device|Read-only file system); make room or .* again"
@@ -32,15 +32,8 @@ def scripted(monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["darts_ada", "evaluate"])
 def test_what_was_begun_ends_with_code_1_and_goes_on(name, kind, tmp_path, monkeypatch, scripted):
-    *before, last = SCENARIOS[name]
-    (tmp_path / "before").mkdir()
-    for arguments in before:
-        assert call(arguments, tmp_path / "before") == 0
-    shutil.copytree(tmp_path / "before", tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        disk = Disk(patch, tmp_path / "whole")
-        assert call(last, tmp_path / "whole") == 0
-    for at in random.Random(2).sample(range(BEGUN, disk.done), SAMPLE):
+    last, number = run_whole(name, tmp_path, monkeypatch)
+    for at in random.Random(2).sample(range(BEGUN, number), SAMPLE):
         folder = tmp_path / str(at)
         shutil.copytree(tmp_path / "before", folder)
         error = OSError(KINDS[kind], os.strerror(KINDS[kind]))
