@@ -49,16 +49,11 @@ def errors(records, defaults):
 def full_spaces(records, defaults):
     """Table 4, by DARTS and R-DARTS(L2), of a task's records; nothing where there is no such run."""
     printed, doubts = paper.full_spaces()
-    ours = {}
-    for record in records:
-        if record.space in paper.FULL_SPACES.values() and record.method in ("darts", "rdarts_l2"):
-            row = ours.setdefault((record.dataset, record.space), {})
-            for test in record.tests[:1]:
-                note = _protocol(record.searched, [test], defaults)
-                row.setdefault(record.method, []).append(Cell(tested(record), notes=(note,)))
-    if ours:
+    methods, spaces = ("darts", "rdarts_l2"), paper.FULL_SPACES.values()
+    found = [r for r in records if r.space in spaces and r.method in methods]
+    if found:
         yield Heading("Table 4: full spaces", level=3)
-        yield from _error_table(ours, printed, doubts)
+        yield from _error_table(_tested_cells(found, defaults), printed, doubts)
 
 
 def _mean_errors(records, defaults):
@@ -84,6 +79,17 @@ def _mean_errors(records, defaults):
         yield from missing(
             "Evaluated searches by DARTS or its variants fill it:", untested or commands
         )
+
+
+def _tested_cells(records, defaults):
+    """{(data set, space): {method: [Cell, ...]}} of the first test of each record; see `_error_table`."""
+    ours = {}
+    for record in records:
+        row = ours.setdefault((record.dataset, record.space), {})
+        for test in record.tests[:1]:
+            note = _protocol(record.searched, [test], defaults)
+            row.setdefault(record.method, []).append(Cell(tested(record), notes=(note,)))
+    return ours
 
 
 def _is_plain(record, defaults):
@@ -157,14 +163,8 @@ def _beside(cells, printed):
 
 def _selected_errors(records, defaults):
     printed, doubts = paper.selected()
-    ours = {}
     chosen = [record for record in records if record.selects]
-    for record in chosen:
-        row = ours.setdefault((record.dataset, record.space), {})
-        for test in record.tests[:1]:
-            note = _protocol(record.searched, [test], defaults)
-            row.setdefault(record.method, []).append(Cell(tested(record), notes=(note,)))
-    yield from _error_table(ours, printed, doubts)
+    yield from _error_table(_tested_cells(chosen, defaults), printed, doubts)
     untested = [r.evaluate_command for r in chosen if r.genotype and not r.tests]
     yield from missing("Selections without a test error; it comes from", untested)
     if not chosen:

@@ -16,11 +16,11 @@ METHODS = {
 
 
 def read(name):
-    """`_rows`, `space` as we write it."""
-    return [row | {"space": row["space"].lower()} for row in _rows(name)]
+    """`rows`, `space` as we write it."""
+    return [row | {"space": row["space"].lower()} for row in rows(name)]
 
 
-def _rows(name):
+def rows(name):
     """The rows of paper_tables/NAME.csv: dicts of strings, digits as printed."""
     with (FOLDER / f"{name}.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -58,7 +58,7 @@ FULL_SPACES = {"cifar10": "darts", "cifar100": "darts", "svhn": "darts", "ptb": 
 def full_spaces():
     """Table 4: test errors in %, perplexity on PTB; as `selected`."""
     values, doubts = {}, {}
-    for row in _rows("table4_full_spaces"):
+    for row in rows("table4_full_spaces"):
         key = row["benchmark"], FULL_SPACES[row["benchmark"]]
         values[key] = {"darts": _value(row, "darts"), "rdarts_l2": _value(row, "r_darts_l2")}
         doubts |= {key: row["doubt"]} if row["doubt"] else {}

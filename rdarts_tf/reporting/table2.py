@@ -1,7 +1,5 @@
 """Table 2 of Zela et al. 2020, disparity by strength of regularisation, beside runs."""
 
-import csv
-
 from rdarts_tf.reporting import paper
 from rdarts_tf.reporting.page import Cell, Heading, Paragraph, Table
 from rdarts_tf.reporting.tables import DASH, family, number
@@ -13,14 +11,13 @@ _DATASET = "flying_things3d"
 
 def rows():
     """{(augmentation scale, L2 factor): row of strings, EPE in pixels}; the last wins where both are there."""
-    found = {(float(row["augmentation_scale"]), _L2): row for row in _read("augmentation", "2a")}
-    return found | {(_SCALE, float(row["l2_factor"])): row for row in _read("l2", "2b")}
-
-
-def _read(what, number):
-    path = paper.FOLDER / f"table{number}_disparity_{what}.csv"
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    found = {
+        (float(row["augmentation_scale"]), _L2): row
+        for row in paper.rows("table2a_disparity_augmentation")
+    }
+    return found | {
+        (_SCALE, float(row["l2_factor"])): row for row in paper.rows("table2b_disparity_l2")
+    }
 
 
 def errors(records):
