@@ -1,8 +1,11 @@
 """What a person sees of a running epoch, and how a person stops it."""
 
 import contextlib
+import os
 import signal
+import socket
 import sys
+import threading
 import time
 
 import tqdm
@@ -56,10 +59,15 @@ def _text(value):
 
 
 class Stop:
-    """Whether SIGINT, SIGTERM or SIGHUP came; `exit_code` is what the shell expects then."""
+    """Whether SIGINT, SIGTERM or SIGHUP came; `exit_code` is what the shell expects then.
+
+    Python runs its handlers between two of its own instructions, so that a step of TensorFlow which takes a
+    minute would keep them from being heard; a thread hears of a signal at once.
+    """
 
     def __init__(self):
         self.signal = None
+        self._taken = False  # by the handler, after which signals act as before
 
     @property
     def requested(self):
@@ -72,7 +80,7 @@ class Stop:
     @classmethod
     @contextlib.contextmanager
     def on_signals(cls):
-        """Within, the first signal only sets the flag; a second one acts as usual.
+        """Within, the first signal only sets the flag and is told; a second one ends at once.
 
         A closed terminal is none where the user had it ignored, by nohup.
         """
@@ -81,15 +89,35 @@ class Stop:
             signals.append(signal.SIGHUP)
         before = {number: signal.getsignal(number) for number in signals}
 
+        def give_back():
+            stop._taken = True
+            for number in signals:
+                signal.signal(number, before[number])
+
         def handle(number, frame):
             stop.signal = number
-            for each in signals:
-                signal.signal(each, before[each])
+            give_back()
 
+        heard, rung = socket.socketpair()
+        rung.setblocking(False)
+        bell = signal.set_wakeup_fd(rung.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=stop._listen, args=(heard, signals), daemon=True).start()
         for number in signals:
             signal.signal(number, handle)
         try:
             yield stop
         finally:
-            for number in signals:
-                signal.signal(number, before[number])
+            give_back()
+            signal.set_wakeup_fd(bell)
+            rung.close()
+
+    def _listen(self, heard, signals):
+        """Says that the first of `signals` came; ends the process by one that comes before it is taken."""
+        with heard:
+            said = False
+            while number := heard.recv(1):
+                if number[0] in signals and not said:
+                    said, self.signal = True, number[0]
+                    print("stopping after this step; once more ends at once", file=sys.stderr)
+                elif number[0] in signals and not self._taken:
+                    os._exit(128 + number[0])

@@ -1,6 +1,7 @@
 """Plain lines where nobody watches a terminal, a bar where somebody does, and signals."""
 
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -74,3 +75,25 @@ def test_a_closed_terminal_that_the_user_ignores_is_ignored():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+DEAF = """
+import hashlib, sys
+from rdarts_tf.runs.progress import Stop
+with Stop.on_signals():
+    print("begun", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # an instruction of Python that takes minutes
+"""
+
+
+def test_a_signal_is_heard_while_one_instruction_lasts():
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEAF], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == "stopping after this step; once more ends at once\n"
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (130, "")
