@@ -4,6 +4,7 @@ From Python: `search`, `open_run`, `Run`, `Dataset`, `report` and `UserError`, s
 """
 
 import importlib
+import os
 import signal
 import sys
 
@@ -20,9 +21,22 @@ def _is_command():
     return rest.startswith("rdarts_tf.")
 
 
-# A command ends by a signal at once, without a traceback, but where a run takes it, see runs.progress.
-if _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _open_standard_streams():
+    """Opens those that the shell closed, so that no file of ours gets their number and what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
+
+
+if _is_command():
+    _open_standard_streams()
+    # It ends by a signal at once, without a traceback, but where a run takes it, see runs.progress.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def __getattr__(name):

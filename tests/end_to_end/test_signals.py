@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
 COMMAND = (sys.executable, "-m", "rdarts_tf.search", "--space=tests.toy_task", "--epochs=400")
 COMMAND += ("--dataset=tests.toy_task", "--hessian_every=0", "--keep_checkpoints=2")
 
@@ -25,7 +27,7 @@ def start(folder):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=ENVIRONMENT,
         preexec_fn=_as_from_a_terminal,
     )
 
@@ -61,3 +63,25 @@ def test_a_closed_terminal_leaves_a_checkpoint(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 129 and "the same command goes on from there" in err
     assert "Traceback" not in err
+
+
+def test_closed_standard_streams_get_nothing_and_break_nothing(tmp_path):
+    command = shlex.join([*COMMAND, "--epochs=1", f"--run_dir={tmp_path / 'run'}"])
+    ended = subprocess.run(
+        f"exec {command} <&- >&- 2>&-", shell=True, check=False, env=ENVIRONMENT, timeout=120
+    )
+    assert ended.returncode == 0
+    assert (tmp_path / "run" / "genotype.json").is_file()
+
+
+def test_a_reader_that_goes_is_one_sentence(tmp_path):
+    command = shlex.join([*COMMAND, f"--run_dir={tmp_path / 'run'}"])
+    ended = subprocess.run(
+        ["bash", "-c", f"{command} | head -1; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=120,
+    )
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert "error: nobody reads what is printed any more" in ended.stderr
