@@ -103,10 +103,17 @@ def _speak_utf_8():
 def _told():
     """Ends the process with one sentence where the user can mend the error."""
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # by head, or a pager that was closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("error: nobody reads what is printed any more", file=sys.stderr)
+        sys.exit(1)
 
 
 def from_flags(config_class, flag_values=flags.FLAGS):
@@ -205,7 +212,7 @@ def _check_flagfiles(argv, within=()):
 def _parsed(values, argv, config_class):
     """What flags leave over of a command line; raises ConfigError."""
     try:
-        return values(argv)
+        rest = values(argv)
     except flags.UnrecognizedFlagError as error:
         names = {error.flagname, error.flagname.removeprefix("no")}  # of a switch
         others = {
@@ -225,6 +232,9 @@ def _parsed(values, argv, config_class):
         raise ConfigError(f"{error}; --help lists the flags") from error
     except (flags.Error, ValueError) as error:  # ValueError: a value for --nooverwrite
         raise ConfigError(f"{error}; --help lists the flags") from error
+    if empty := [name for name in values if values[name].present and values[name].value == ""]:
+        raise ConfigError(f"--{empty[0]} is empty; leave it out, or give a value")
+    return rest
 
 
 def _refuse(arguments):

@@ -43,7 +43,7 @@ def command(monkeypatch, capsys):
         (["--genotype=DARTS_V2", "--name=a/b"], ["a/b"]),
         (["--genotype=DARTS_V2", "--name=.."], ["--name=..", "dots"]),
         (["--genotype=DARTS_V2", "--name=.", "--overwrite"], ["--name=.", "dots"]),
-        (["--genotype=DARTS_V2", "--name="], ["--name= must"]),
+        (["--genotype=DARTS_V2", "--name="], ["--name is empty"]),
         (["--genotype=DARTS_V2", "--weight_decay=nan"], ["weight_decay=nan"]),
     ],
 )

@@ -169,7 +169,7 @@ def test_a_dry_run_prints_what_can_be_pasted(command, started, tmp_path):
         (["--exhaustive", "--space=s5", "--", "--dataset=svhn"], ["--dataset", "before --"]),
         (["--exhaustive", "--space=s5", "--", "--arch_learning_rate=1"], ["arch_learning_rate"]),
         (["--exhaustive", "--space=s5", "--seeds=1,1"], ["--seeds=1,1"]),
-        (["--exhaustive", "--space=s5", "--seeds="], ["--seeds="]),
+        (["--exhaustive", "--space=s5", "--seeds="], ["--seeds"]),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_started(
