@@ -144,6 +144,14 @@ def test_lanczos_stops_early_at_the_asked_accuracy():
     assert np.mean(products) < 9 < 15
 
 
+def test_lanczos_counts_quiet_products_that_follow_each_other_only():
+    """Here lambda rests twice on its way, after two and four products, near the second eigenvalue."""
+    H = np.diag([1.0, 1.1, 0.9, 0.2, 0.0, 0.4, 0.6, 0.1])
+    v0 = tf.constant([1.0, 0.1, 1.0, 0.01, 0.01, 0.1, 0.01, 0.1], tf.float64)
+    found = lanczos(tf.constant(H), v0, tolerance=0.05)
+    assert abs(found.value - 1.1) <= 1e-3 and found.converged
+
+
 @each_solver
 def test_a_hessian_that_is_not_finite_gives_no_number(solver):
     H = np.eye(6)
