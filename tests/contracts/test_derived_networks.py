@@ -43,7 +43,14 @@ def of(primitive):
 
 
 # Sizes.
-@pytest.mark.parametrize("row", list(csv.DictReader(COUNTS.open())), ids=lambda row: row["space"])
+ROWS = list(csv.DictReader(COUNTS.open()))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [ROWS[0], *(pytest.param(row, marks=pytest.mark.slow) for row in ROWS[1:])],
+    ids=lambda row: row["space"],
+)
 def test_the_number_of_parameters_is_the_authors(row):
     net = network(
         row["genotype"],

@@ -138,6 +138,7 @@ np.savez(sys.argv[3], raw=raw["logits"], scaled=scaled["logits"])
     assert named.read(record["genotype"]) == net.network.genotype
 
 
+@pytest.mark.slow
 def test_int8_is_smaller_and_reads_labels_from_its_end(tmp_path):
     net = served()
     paths = [tmp_path / "float.tflite", tmp_path / "int8.tflite"]
@@ -260,6 +261,7 @@ def test_examples_are_those_that_the_run_keeps(tmp_path, monkeypatch, capsys):
         examples(samples=4, calibration=0)
 
 
+@pytest.mark.slow
 def test_noise_is_frozen_in_what_is_served(tmp_path):
     net = served("noise")
     first, second = (net(tf.constant(images()))["logits"] for _ in range(2))

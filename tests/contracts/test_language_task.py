@@ -63,7 +63,7 @@ def test_a_search_killed_between_windows_ends_with_the_same_bits(command, tmp_pa
     assert row["validation/bigram_perplexity"] < row["validation/unigram_perplexity"]
 
 
-@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("step", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_evaluation_killed_before_or_after_the_switch_ends_with_the_same_bits(
     command, tmp_path, monkeypatch, step
 ):

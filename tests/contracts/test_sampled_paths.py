@@ -72,7 +72,7 @@ def outcomes():
     return net, paths, both
 
 
-@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("train", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_logits_and_gradients_equal_those_of_all_operations_times_0_and_1(outcomes, train):
     for (logits, gradients, _), (all_logits, all_gradients, _) in zip(
         *outcomes[2][train], strict=True

@@ -152,6 +152,7 @@ def test_three_exact_steps_of_two_workers_equal_one_device(tmp_path):
         assert error <= 1e-6 and moved > 1e-3, results[0][1]
 
 
+@pytest.mark.slow
 def test_the_chief_alone_writes_and_speaks(whole):
     folder, results = whole
     assert [code for code, *_ in results] == [0, 0], results
@@ -163,6 +164,7 @@ def test_the_chief_alone_writes_and_speaks(whole):
     assert [json.loads(row)["epoch"] for row in rows] == list(range(5))
 
 
+@pytest.mark.slow
 def test_after_a_loss_and_a_signal_the_bits_are_those_of_an_uninterrupted_run(whole, tmp_path):
     run_dirs = [tmp_path / "run"] * 2
     processes = searched(tmp_path, run_dirs, of_second=(signal.SIGKILL.value, 2))

@@ -3,6 +3,8 @@
 Synchronised BatchNorm; the reference is one device in the same process.
 """
 
+import pytest
+
 from tests import forked
 
 SCRIPT = """
@@ -44,6 +46,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_device():
     result = forked.python("-c", SCRIPT)
     assert result.returncode == 0, result.stderr[-3000:]
