@@ -105,6 +105,24 @@ def test_epochs_and_rates_do_not_retrace(search):
     assert search.search_block.experimental_get_tracing_count() == 1
 
 
+def test_statistics_move_once_a_step(search):
+    """By the pass of the weight step, not by those of the alpha step before it."""
+    (moving,) = (v for v in search.net.variables if v.path.endswith("stem_bn/moving_mean"))
+    start, at = moving.numpy(), (tf.constant(0), tf.constant(1), tf.constant(0))
+    rates = {name: tf.constant(rate) for name, rate in RATES.items()}
+    ((images, _), _), *_ = batches()
+    search.net(images, seed=[1, 2], training=True)
+    once = moving.numpy()
+    moving.assign(start)
+    search.search_block(iter(batches()), *at, rates)
+    np.testing.assert_allclose(moving.numpy(), once, rtol=1e-5, atol=1e-6)
+    assert np.abs(once - start).max() > 1e-3
+
+
+def test_noise_is_the_same_at_all_weights_of_an_alpha_step(search):
+    assert search._train_uses() == (search_steps.ALPHA_TRAIN,) * 3
+
+
 @pytest.mark.parametrize(
     "changes",
     [
