@@ -76,7 +76,9 @@ def test_cutout_of_odd_length_is_that_of_length_minus_one():
     np.testing.assert_array_equal(odd, augment.cutout_at(images, centers, length=4))
 
 
-@pytest.mark.parametrize("width", [5, 4])  # the second shows whether rows and columns are drawn apart
+@pytest.mark.parametrize(
+    "width", [5, 4]
+)  # the second shows whether rows and columns are drawn apart
 def test_cutout_centers_are_uniform_over_all_pixels(width):
     images = tf.ones([4000, 4, width, 1])
     result = augment.cutout(images, SEED, length=2).numpy()
