@@ -16,7 +16,8 @@ from rdarts_tf.tasks.image_classification import data, task
 from rdarts_tf.tasks.image_classification.options import SearchConfig
 from rdarts_tf.tasks.image_classification.supernet import Supernet, reduction_cells
 
-SPACES = {name: registry.load("spaces", name)[0].SPACE for name in registry.names("spaces")}
+MODULES = [registry.load("spaces", name)[0] for name in registry.names("spaces")]
+SPACES = {module.SPACE.name: module.SPACE for module in MODULES if hasattr(module, "SPACE")}
 IMAGE_SPACES = {n: s for n, s in SPACES.items() if set(s.cell_types) == {"normal", "reduce"}}
 every_space = pytest.mark.parametrize("name", IMAGE_SPACES)
 SEED = [3, 4]
