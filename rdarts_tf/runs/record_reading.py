@@ -147,7 +147,8 @@ def _by_epoch(record):
     """See `Record.by_epoch`; without evaluations of cells that a former search here would have returned."""
     folders = search_epochs.folders(RunDir(record.path))
     rows = record.metrics if folders else []
-    genotypes = regret.genotypes_of_run(record.make_space(), rows, record.alphas)
+    with damage(record.path / "metrics.jsonl"):
+        genotypes = regret.genotypes_of_run(record.make_space(), rows, record.alphas)
     found = {
         epoch: tuple(
             evaluation

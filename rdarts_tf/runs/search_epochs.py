@@ -5,6 +5,7 @@ import re
 from rdarts_tf.analysis import regret
 from rdarts_tf.config import search as search_config
 from rdarts_tf.errors import UserError
+from rdarts_tf.runs import files
 
 FOLDER = "search_epochs"
 _MOST_TOLD = 20  # epochs in a sentence
@@ -23,6 +24,16 @@ def folders(run_dir):
     return {epoch: folder(run_dir, epoch) for epoch in epochs}
 
 
+def check_searches(config, path):
+    """Raises UserError where a SearchConfig, of a run in `path`, has no epochs of its own."""
+    if pieces := search_config.pieces(config):
+        runs = ", ".join(f"{path}/runs/{name}" for name in pieces)
+        raise UserError(
+            f"{path} selects among searches and has no epochs of its own; give --search_epoch with one of "
+            f"{runs}"
+        )
+
+
 def genotypes(run_dir, epochs):
     """What a search would have returned, had it ended after these epochs.
 
@@ -38,19 +49,15 @@ def genotypes(run_dir, epochs):
     if not run_dir.holds("search"):
         raise UserError(f"--search_epoch needs --run_dir of a search; {path} holds none")
     config = search_config.of_record(run_dir.read_json("config.json"))
-    if pieces := search_config.pieces(config):
-        runs = ", ".join(f"{path}/runs/{name}" for name in pieces)
-        raise UserError(
-            f"{path} has no epochs of its own, it selects among searches; give --search_epoch with one of "
-            f"{runs}"
-        )
+    check_searches(config, path)
     rows = run_dir.read_metrics()
     if missing := [epoch for epoch in epochs if epoch >= len(rows)]:
         there = f"the epochs 0 to {len(rows) - 1}" if rows else "no finished epoch"
         raise UserError(
             f"--search_epoch={missing[0]} is not in {path}, which has {there}; leave it out"
         )
-    found = regret.genotypes_of_run(config.make_space(), rows, run_dir.read_alphas())
+    with files.damage(path / "metrics.jsonl", "restore it"):
+        found = regret.genotypes_of_run(config.make_space(), rows, run_dir.read_alphas())
     if unknown := [epoch for epoch in epochs if found[epoch] is None]:
         known = [str(epoch) for epoch, each in enumerate(found) if each is not None]
         more = ", ..." if len(known) > _MOST_TOLD else ""

@@ -90,6 +90,7 @@ PLAIN = (
     "reporting",
     "datasets.arrays",
     "datasets.image_folder",
+    "in_memory",
     "api",
     "report",
     "shrink",
