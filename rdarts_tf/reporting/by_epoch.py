@@ -174,17 +174,20 @@ def _caption(score, how):
 
 def _what_else(group, how):
     """What is not drawn: evaluations made otherwise, epochs that other seeds have, curvature."""
-    others = sum(
-        _how(test) != how for r in group for epoch in r.by_epoch for test in _tests(r, epoch)
-    )
-    if others:
+    tests = [
+        test for record in group for epoch in record.by_epoch for test in _tests(record, epoch)
+    ]
+    drawn = [test for test in tests if _how(test) == how]
+    if others := len(tests) - len(drawn):
         yield Paragraph(f"Not drawn: {others} evaluations of epochs with other settings.")
+    most = max(drawn, key=lambda test: test.num_seeds)
+    flags = (*how, ("seeds", most.config.get("seeds")))
     wanted = sorted({e for record in group for e in record.by_epoch if _test(record, e, how)})
     commands = []
     for record in group:
         known = set(_known_epochs(record))
         if lacking := [e for e in wanted if e in known and not _test(record, e, how)]:
-            commands.append(_command(record, lacking, how))
+            commands.append(_command(record, lacking, flags))
     yield from missing("Epochs that other runs of the picture have; they come from", commands)
     without = [record for record in group if not record.curvature()]
     yield from missing(
@@ -203,13 +206,13 @@ def _default_epochs(record):
     return [e for e in known if e % _EVERY == 0 or e == known[-1]] or [0]
 
 
-def _command(record, epochs, how=None):
-    """The evaluation of epochs of a run, made as others were."""
+def _command(record, epochs, flags=()):
+    """The evaluation of epochs of a run, by the values of flags that others had."""
     kind = tasks.part(tasks.of_space(record.config["space"]), "EvaluateConfig")
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     values = {
         name: value
-        for name, value in how or ()
+        for name, value in flags
         if value != defaults.get(name, value) and name != "dataset" and value is not None
     }
     values |= {"search_epoch": ",".join(map(str, epochs))}

@@ -16,7 +16,14 @@ from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.spaces import s1, s2, space_file
 from tests.recorded_runs import write_json, write_result, write_run
 
-HOW = {"epochs": 60, "layers": 3, "init_channels": 8, "split": "test", "dataset": "digits"}
+HOW = {
+    "seeds": "1,2",
+    "epochs": 60,
+    "layers": 3,
+    "init_channels": 8,
+    "split": "test",
+    "dataset": "digits",
+}
 
 
 @pytest.fixture
@@ -91,7 +98,7 @@ def test_spaces_are_columns_and_other_settings_other_pictures(tmp_path, figures)
     first, second = told(blocks, Commands)
     assert first.lines == (
         f"python -m rdarts_tf.evaluate --run_dir={tmp_path}/b --epochs=60 --init_channels=8 "
-        "--layers=3 --search_epoch=0",
+        "--layers=3 --seeds=1,2 --search_epoch=0",
     )
     assert second.lines == (
         f"python -m rdarts_tf.evaluate --run_dir={tmp_path}/c --search_epoch=0,2",
