@@ -26,7 +26,7 @@ def by_epoch(records):
     """A picture for runs that differ in space and seed only, where epochs of theirs were evaluated."""
     yield Heading("Validation, test and lambda_max by epoch of the search")
     searches = [r for r in family(records) if not r.selects and r.metrics]
-    drawn = [group for group in _alike(searches) if any(map(_has_tests, group))]
+    drawn = [group for group in _alike(searches) if _all_tests(group)]
     number = 0
     for group in drawn:
         how = _most_used(group)
@@ -89,17 +89,12 @@ def _tests(record, epoch):
 
 def _most_used(group):
     """The `_how` of most evaluations of a group, of the longest among equals."""
-    hows = [
-        _how(test)
-        for record in group
-        for epoch in record.by_epoch
-        for test in _tests(record, epoch)
-    ]
-    return max(hows, key=lambda how: (hows.count(how), dict(how)["epochs"]), default=None)
+    hows = [_how(test) for test in _all_tests(group)]
+    return max(hows, key=lambda how: (hows.count(how), dict(how)["epochs"]))
 
 
-def _has_tests(record):
-    return any(_tests(record, epoch) for epoch in record.by_epoch)
+def _all_tests(group):
+    return [test for record in group for epoch in record.by_epoch for test in _tests(record, epoch)]
 
 
 def _test(record, epoch, how):
@@ -164,19 +159,16 @@ def _draw(axes, runs, factor, color):
 
 
 def _caption(score, how):
-    epochs = f", retrained for {dict(how)['epochs']} epochs" if how else ""
     return (
         f"Validation {score.words} of the one-shot model, test {score.words} of the architecture that the "
-        f"search would have returned after the epoch{epochs}, and lambda_max: mean and population standard "
-        "deviation over the searches that know the epoch."
+        f"search would have returned after the epoch, retrained for {dict(how)['epochs']} epochs, and "
+        "lambda_max: mean and population standard deviation over the searches that know the epoch."
     )
 
 
 def _what_else(group, how):
     """What is not drawn: evaluations made otherwise, epochs that other seeds have, curvature."""
-    tests = [
-        test for record in group for epoch in record.by_epoch for test in _tests(record, epoch)
-    ]
+    tests = _all_tests(group)
     drawn = [test for test in tests if _how(test) == how]
     if others := len(tests) - len(drawn):
         yield Paragraph(f"Not drawn: {others} evaluations of epochs with other settings.")
