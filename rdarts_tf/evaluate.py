@@ -28,42 +28,40 @@ def main(config, *, run_dir, overwrite, extend):
     options = {"overwrite": overwrite, "by_default": config.batch_size is None}
     with contextlib.ExitStack() as locks:
         opened = [
-            _opened(each, searched, root, locks, extend=extend, **options)
+            _opened(each, root, locks, extend=extend, **options)
             for each, root in _parts(config, searched)
         ]
         return _evaluate(opened, searched=searched, **options)
 
 
 def _parts(config, searched):
-    """[(EvaluateConfig, RunDir that its evaluation is in)]: one, or one for each --search_epoch."""
+    """Yields (resolved EvaluateConfig, RunDir that its evaluation is in): one, or one a --search_epoch."""
     if config.search_epoch is None:
-        return [(config, searched or RunDir(evaluate_config.default_run_dir(config)))]
+        resolved = evaluate_config.resolve(config, searched)
+        yield resolved, searched or RunDir(evaluate_config.default_run_dir(config))
+        return
     if config.genotype or not searched:
         raise UserError(
             "--search_epoch trains what a search would have returned; give --run_dir of that search, "
             "and no --genotype"
         )
-    found = search_epochs.genotypes(searched, config.search_epochs())
-    return [
-        (
-            dataclasses.replace(config, search_epoch=None, genotype=str(genotype)),
-            search_epochs.folder(searched, epoch),
-        )
-        for epoch, genotype in found.items()
-    ]
+    genotypes = search_epochs.genotypes(searched, config.search_epochs())
+    one = dataclasses.replace(config, search_epoch=None)
+    for epoch, genotype in genotypes.items():
+        resolved = evaluate_config.resolve(one, searched, genotype=genotype)
+        yield resolved, search_epochs.folder(searched, epoch)
 
 
-def _opened(config, searched, root, locks, *, overwrite, by_default, extend):
-    """(resolved EvaluateConfig, its RunDir, locked), checked."""
-    resolved = evaluate_config.resolve(config, searched)
-    run_dir = open_run_dir(resolved, root.path / "evaluate" / resolved.name)
+def _opened(config, root, locks, *, overwrite, by_default, extend):
+    """(EvaluateConfig, its RunDir, locked), checked."""
+    run_dir = open_run_dir(config, root.path / "evaluate" / config.name)
     locks.enter_context(run_dir.locked())
     run_dir.check_ours("evaluation", overwrite=overwrite)
     known = run_dir.read_json("dataset.json") if by_default and not overwrite else None
-    resolved = resolved.fitted(known) if known and "num_examples" in known else resolved
+    config = config.fitted(known) if known and "num_examples" in known else config
     if not overwrite:
-        _check_same(resolved, run_dir, extend=extend)
-    return resolved, run_dir
+        _check_same(config, run_dir, extend=extend)
+    return config, run_dir
 
 
 def _check_same(config, run_dir, *, extend):

@@ -138,12 +138,13 @@ def of_evaluation(kind, recorded):
         raise ConfigError(f"the evaluation's config.json is of another version: {error}") from error
 
 
-def resolve(config, run_dir):
+def resolve(config, run_dir, *, genotype=None):
     """The configuration with everything filled in, its genotype in text form.
 
     Args:
         config: EvaluateConfig of a task, as the flags give it.
         run_dir: runs.run_dir.RunDir, or None.
+        genotype: Genotype; None: that of --genotype, or of the run.
     Raises:
         UserError: no genotype, or a value that cannot be.
     """
@@ -153,7 +154,8 @@ def resolve(config, run_dir):
     defaults = config.defaults(config.preset, dataset, searched)
     defaults |= {"name": default_name(dataset, config.split)}
     given = {k: v for k, v in dataclasses.asdict(config).items() if v is not None}
-    filled = defaults | given | {"genotype": _genotype(config, run_dir), "dataset": dataset}
+    text = _genotype(config, run_dir) if genotype is None else str(genotype)
+    filled = defaults | given | {"genotype": text, "dataset": dataset}
     resolved = dataclasses.replace(config, **filled)
     resolved.check_values()
     registry.load("datasets", dataset)

@@ -66,7 +66,8 @@ def test_each_epochs_cells_are_trained_in_a_directory_of_their_own(command, run,
     assert all(len(read(path, "result.json")["seeds"]) == 2 for path in found.values())
     assert all(f"files:       {path}" in out for path in found.values())
     assert not (run / "evaluate").exists()
-    assert command(f"--genotype={CELLS[1]}")[0] == 0  # the same training by hand
+    of_space = "--space=tests.toy_task"
+    assert command(f"--genotype={CELLS[1]}", of_space)[0] == 0  # the same training by hand
     alone = weights(run / "evaluate/tests.toy_task")
     again = weights(found[2])
     assert alone.keys() == again.keys() and all((alone[k] == again[k]).all() for k in alone)
@@ -77,7 +78,7 @@ def test_each_epochs_cells_are_trained_in_a_directory_of_their_own(command, run,
         code == 0 and before.stat().st_mtime_ns == written and list(evaluations(run)) == [0, 1, 2]
     )
     flags = f"--flagfile={found[0] / 'flags.cfg'}"
-    assert command(flags, f"--run_dir={tmp_path / 'other'}")[0] == 0
+    assert command(flags, of_space, f"--run_dir={tmp_path / 'other'}")[0] == 0
 
 
 def test_a_stop_between_epochs_goes_on(command, run, monkeypatch):
@@ -108,7 +109,8 @@ def test_what_cannot_be_is_one_sentence_before_any_work(command, run, monkeypatc
     refused("has the epochs 0 to 2", "--search_epoch=2147483647")
     for text in ("", "a", "1,1", "-1", "1.5", "0,", "9999999999"):
         refused(f"--search_epoch={text} is no list", f"--search_epoch={text}")
-    refused("and no --genotype", "--search_epoch=1", f"--genotype={CELLS[0]}")
+    both = ("--space=tests.toy_task", f"--genotype={CELLS[0]}")
+    refused("and no --genotype", "--search_epoch=1", *both)
     refused("is for --genotype", "--search_epoch=1", "--space=tests.toy_task")
     rows = (run / "metrics.jsonl").read_text().splitlines()
     rows[1] = json.dumps(json.loads(rows[1]) | {"genotype": None})
@@ -124,10 +126,10 @@ def test_what_cannot_be_is_one_sentence_before_any_work(command, run, monkeypatc
 
 
 def test_a_selection_names_its_searches(monkeypatch, capsys, tmp_path):
-    folder = recorded_runs.write_selection(tmp_path / "chosen")
+    folder = recorded_runs.write_selection(tmp_path / "chosen", epochs=3)
     flags = (f"--run_dir={folder}", "--search_epoch=0")
     code, _, err = in_process.run(monkeypatch, capsys, evaluate, *flags)
-    assert code == 2 and f"{folder}/runs/l2_0.0009" in err and err.count("\n") == 1
+    assert code == 2 and f"{folder}/runs/weight_decay_0.0009" in err and err.count("\n") == 1
 
 
 def test_they_are_read_by_epoch_unless_the_search_is_another_now(command, run, monkeypatch):

@@ -70,7 +70,7 @@ def test_without_the_file_a_run_is_evaluated_and_reported(searched, command, fil
     monkeypatch.setattr(registry, "_TRUSTED", {"tests.toy_task"})
     (record,), refused = record_reading.read([folder])
     assert not refused and record.make_space() == tests.toy_task.SPACE
-    assert record.space in folder.name and record.tests
+    assert record.space in folder.name and record.evaluations
     run = rdarts_tf.open_run(folder, plugin="tests.toy_task")
     assert run.space == tests.toy_task.SPACE and record.space in repr(run)
     assert repr(run).count("\n") < 4
@@ -88,8 +88,7 @@ def test_a_genotype_of_a_space_in_a_file(command, file, tmp_path):
 
 
 def test_a_sweep_takes_files_too(command, file):
-    flags = (f"--space='space_file({file})',tests.toy_task", "--dataset=tests.toy_task")
-    flags = (f"--space=space_file({file}),tests.toy_task", *flags[1:])
+    flags = (f"--space=space_file({file}),tests.toy_task", "--dataset=tests.toy_task")
     code, out, err = command(sweep, *flags, "--dry_run", "--", "--epochs=2", PLUGIN)
     assert code == 0, err
     commands = out.splitlines()
@@ -98,9 +97,9 @@ def test_a_sweep_takes_files_too(command, file):
 
 
 def test_the_searches_of_a_selection_know_the_space(command, file):
-    method = "--method=best_of(darts, seeds=2)"
+    method, few = "--method=best_of(darts, seeds=2)", ("--select_epochs=2", "--executor=local")
     flags = (f"--space=space_file({file})", "--dataset=tests.toy_task", PLUGIN, "--epochs=2")
-    code, _, err = command(search, *flags, method, "--run_dir=both", "--select_epochs=2")
+    code, _, err = command(search, *flags, method, "--run_dir=both", *few)
     assert code == 0, err
     parts = sorted((file.parent / "both/runs").iterdir())
     spaces = {json.loads((part / "config.json").read_text())["space"] for part in parts}

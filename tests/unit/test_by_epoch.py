@@ -54,9 +54,9 @@ def read(path):
 
 
 def lines(axes):
-    """[(x, y)] of the points of a panel's line."""
+    """{x: y} of the points of a panel's line."""
     (line,) = axes.lines
-    return list(zip(*map(np.ndarray.tolist, map(np.asarray, line.get_data())), strict=True))
+    return dict(zip(*map(np.ndarray.tolist, map(np.asarray, line.get_data())), strict=True))
 
 
 def band(axes):
@@ -79,11 +79,11 @@ def test_means_and_deviations_over_seeds(tmp_path, figures):
     (picture,) = told(blocks, Picture)
     assert "retrained for 60 epochs" in picture.caption and "digits" in picture.alt
     validation, test, curvature = (row[0] for row in np.reshape(figures[0].axes, (3, 1)))
-    assert lines(validation) == pytest.approx([(0, 40), (1, 40), (2, 40)])
+    assert lines(validation) == pytest.approx({0: 40, 1: 40, 2: 40})
     assert band(validation) == pytest.approx((20, 60))  # of 20 and 60, the population's
-    assert lines(test) == pytest.approx([(0, 15), (2, 45)])
+    assert lines(test) == pytest.approx({0: 15, 2: 45})
     assert band(test) == pytest.approx((10, 60))
-    assert lines(curvature) == pytest.approx([(0, 0.2), (1, 0.3), (2, 0.6)])
+    assert lines(curvature) == pytest.approx({0: 0.2, 1: 0.3, 2: 0.6})
     assert validation.get_title() == "s1, n = 2" and "error (%)" in test.get_ylabel()
     assert not told(blocks, Commands)
 
@@ -114,7 +114,7 @@ def test_evaluations_made_otherwise_do_not_mix(tmp_path, figures):
     write_tests(run, {2: [0.9]}, layers=20)
     write_tests(run, {3: [0.8]}, dataset="cifar10")
     blocks = list(by_epoch.by_epoch(read(tmp_path)))
-    assert lines(figures[0].axes[1]) == pytest.approx([(0, 10), (1, 20)])
+    assert lines(figures[0].axes[1]) == pytest.approx({0: 10, 1: 20})
     texts = [block.text for block in told(blocks, Paragraph)]
     assert "Not drawn: 2 evaluations of epochs with other settings." in texts
 

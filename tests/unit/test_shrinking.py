@@ -39,7 +39,10 @@ def test_s1_comes_from_the_full_space_in_two_rounds():
         weights = {
             t: np.array(
                 [
-                    [2.0 if n == "none" else n in s1.SPACE.cell(t).primitives[e] for n in names]
+                    [
+                        2.0 if n == "none" else float(n in s1.SPACE.cell(t).primitives[e])
+                        for n in names
+                    ]
                     for e, names in enumerate(cell.primitives)
                 ]
             )
