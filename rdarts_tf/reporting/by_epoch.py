@@ -126,7 +126,7 @@ def _picture(name, columns, how):
     score = some.score
     size = (3.3 * len(columns) + 0.9, 7.2)
     figure = plots.Figure(figsize=size, dpi=plots.DPI, layout="constrained")
-    title = f"{some.config['method']} on {some.dataset}"
+    title = f"{some.config['method']}, L2 {some.config['weight_decay']:g}, on {some.dataset}"
     figure.suptitle(plots.plain(title), fontsize=11)
     grid = figure.subplots(3, len(columns), squeeze=False, sharex="col")
     unit = f" ({score.unit})" if score.unit else ""
