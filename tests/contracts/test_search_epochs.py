@@ -5,7 +5,7 @@ import json
 import pytest
 
 import rdarts_tf
-from rdarts_tf import evaluate, registry, search
+from rdarts_tf import evaluate, registry, search, sweep
 from rdarts_tf.engine import epochs, evaluation_run
 from rdarts_tf.runs import child, record_reading
 from rdarts_tf.runs.files import load_npz
@@ -153,3 +153,17 @@ def test_from_python(command, run, monkeypatch):
     monkeypatch.setattr(child, "run", started)
     found = rdarts_tf.open_run(run, plugin="tests.toy_task").evaluate(search_epoch=(0, 2), epochs=2)
     assert {k: result.genotype for k, result in found.items()} == {0: CELLS[0], 2: CELLS[1]}
+
+
+def test_a_sweep_knows_how_many_epochs_its_searches_have(monkeypatch, capsys):
+    def sweep_of(epochs, *flags):
+        own = ("--evaluate", f"--evaluate_flags=--search_epoch={epochs}", "--dry_run")
+        given = (*scripted_steps.TOY, *own, "--", "--epochs=3", *flags)
+        return in_process.run(monkeypatch, capsys, sweep, *given)
+
+    code, out, err = sweep_of("0,2")
+    assert code == 0 and "rdarts_tf.evaluate --search_epoch=0,2" in out, err
+    code, out, err = sweep_of("0,3")
+    assert code == 2 and not out and "--search_epoch=3 is none of the 3 epochs" in err
+    code, out, err = sweep_of("0", "--method=best_of(darts, seeds=2)")
+    assert code == 2 and not out and "selects among searches" in err
