@@ -11,7 +11,7 @@ import sys
 __version__ = "0.1.0"
 
 # {name: module that has it}; imported when first asked for, so that commands start without them.
-_API = {"Dataset": "api", "Run": "api", "open_run": "api", "UserError": "errors"}
+_API = {"Dataset": "in_memory", "Run": "api", "open_run": "api", "UserError": "errors"}
 _COMMANDS = ("report", "search")  # modules that can be called
 
 

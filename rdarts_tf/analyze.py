@@ -20,7 +20,7 @@ import shlex
 
 from rdarts_tf import registry
 from rdarts_tf.analysis import csv_table, trajectory
-from rdarts_tf.config import base, flags
+from rdarts_tf.config import base, flags, spaces
 from rdarts_tf.config import search as search_config
 from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.config.evaluate import folder_name
@@ -103,7 +103,7 @@ def regrets(config, paths):
     }
     for label, line in lines.items():
         print(regret.told(label, line))
-    title = f"{settings[0]['space']} on {settings[0]['dataset']}"
+    title = f"{spaces.label(settings[0]['space'])} on {settings[0]['dataset']}"
     yield "regret.png", plots.to_png(plots.regrets(lines, title=title))
     names = [
         {"label": label, "seed": each["seed"], "run": pathlib.Path(path).resolve().name}
@@ -206,17 +206,17 @@ def _regret_table(config, settings):
     if len(pairs) > 1:
         (space, dataset), (other, on) = pairs[:2]
         raise UserError(
-            f"runs of {space} on {dataset} and of {other} on {on} have no table in common; give runs "
+            f"runs of {spaces.label(space)} on {dataset} and of {spaces.label(other)} on {on} have no table in common; give runs "
             "of one space and data set"
         )
     space, dataset = pairs[0]
     found = search_config.of_record(settings[0]).make_space()
     rule.check_keeps_all_edges(found)
-    path = config.table or regret.SHIPPED / f"{folder_name(f'{space}_{dataset}')}.csv"
+    path = config.table or regret.SHIPPED / f"{folder_name(f'{spaces.label(space)}_{dataset}')}.csv"
     if not config.table and not path.exists():
         raise UserError(
-            f"no table of {space} on {dataset} comes along; make one by python -m rdarts_tf.sweep "
-            f"--space={space} --dataset={shlex.quote(dataset)} --exhaustive and give it by --table"
+            f"no table of {spaces.label(space)} on {dataset} comes along; make one by python -m "
+            f"rdarts_tf.sweep --space={shlex.quote(space)} --dataset={shlex.quote(dataset)} --exhaustive and give it by --table"
         )
     return regret.read_table(path, found)
 

@@ -13,65 +13,17 @@ from rdarts_tf.analysis import trajectory
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import flags as flags_lib
 from rdarts_tf.config import search as search_config
+from rdarts_tf.config import spaces
 from rdarts_tf.config.base import ConfigError
 from rdarts_tf.datasets import arrays
 from rdarts_tf.errors import UserError
+from rdarts_tf.in_memory import Dataset
 from rdarts_tf.methods.tracker import LAMBDA_MAX
-from rdarts_tf.runs import child, extension, given
+from rdarts_tf.runs import child, extension, given, search_epochs
 from rdarts_tf.runs.result import Result
 from rdarts_tf.runs.run_dir import RunDir
 
 _STORING = threading.Lock()
-
-
-class Dataset:
-    """Images of your own, in memory; `from_arrays` makes one.
-
-    Attributes:
-        data: tasks.image_classification.data.Dataset.
-        spec: "arrays(NAME_DIGEST)", as --dataset of the runs that hold it.
-    """
-
-    def __init__(self, data):
-        self.data = data
-        self.spec = f"arrays({arrays.folder_name(data)})"
-
-    @classmethod
-    def from_arrays(
-        cls,
-        x_train,
-        y_train,
-        x_test,
-        y_test,
-        *,
-        class_names=None,
-        name="arrays",
-        crop_padding=4,
-        flip=True,
-    ):
-        """Checks arrays; a search stores them in its run directory.
-
-        Args:
-            x_train, x_test: uint8 [n, height, width] or [n, height, width, channels]; floats are
-                refused, since their scale would have to be guessed.
-            y_train, y_test: integers [n], classes numbered from 0 on.
-            class_names: a text for each class; default: the numbers.
-            name: in messages and reports.
-            crop_padding, flip: what training augments with; flip=False for what has a handedness.
-        Raises:
-            UserError: something does not fit.
-        """
-        options = {"class_names": class_names, "name": name}
-        options |= {"crop_padding": crop_padding, "flip": flip}
-        return cls(arrays.from_arrays(x_train, y_train, x_test, y_test, **options))
-
-    def __repr__(self):
-        d = self.data
-        shape = "x".join(map(str, d.image_shape))
-        return (
-            f"Dataset {self.spec}: {len(d.train)} training and {len(d.test)} test images of {shape}, "
-            f"{d.num_classes} classes"
-        )
 
 
 class Run:
@@ -137,11 +89,13 @@ class Run:
     @property
     def results(self):
         """{name: Result} of the finished evaluations."""
-        files = sorted(self.path.glob("evaluate/*/result.json"))
-        return {
-            path.parent.name: Result(path.parent, RunDir(path.parent).read_json(path.name))
-            for path in files
-        }
+        return _results(self.path)
+
+    @property
+    def results_by_epoch(self):
+        """{epoch: {name: Result}} of those of what the search would have returned after an epoch."""
+        folders = search_epochs.folders(RunDir(self.path))
+        return {epoch: _results(folder.path) for epoch, folder in folders.items()}
 
     @property
     def _winner(self):
@@ -160,7 +114,7 @@ class Run:
             seeds: one training for each; default: 1.
             flags: those of the command; dataset may be a Dataset.
         Returns:
-            Result, of these seeds and those that were done before.
+            Result, of these seeds and those that were done before; with search_epoch {epoch: Result}.
         Raises:
             UserError, runs.child.Died, KeyboardInterrupt: see `search`.
         """
@@ -171,7 +125,10 @@ class Run:
             _store(data, self.path)
         child.run("evaluate", child.arguments(flags))
         name = evaluate_config.default_name(config.dataset or self.config["dataset"], config.split)
-        return self.results[config.name or name]
+        name = config.name or name
+        if config.search_epoch is None:
+            return self.results[name]
+        return {epoch: self.results_by_epoch[epoch][name] for epoch in config.search_epochs()}
 
     def export(self, format="savedmodel", **flags):
         """Writes the retrained network, a cell or drawings, as python -m rdarts_tf.export.
@@ -219,10 +176,17 @@ class Run:
 
     def __repr__(self):
         config, found = self.config, self.genotype
+        config |= {"space": spaces.label(config["space"])}
         settings = ", ".join(f"{k} {config.get(k)}" for k in ("space", "dataset", "method", "seed"))
         done = f"{len(self.history)} of {config.get('epochs')} epochs"
         evaluated = "".join(f"\n{result!r}" for result in self.results.values())
         return f"Run {self.path}\n{settings}; {done}\n{found or 'not finished'}{evaluated}"
+
+
+def _results(path):
+    """{name: Result} of the evaluations in a run directory."""
+    files = sorted(path.glob("evaluate/*/result.json"))
+    return {f.parent.name: Result(f.parent, RunDir(f.parent).read_json(f.name)) for f in files}
 
 
 def search(**flags):
@@ -251,9 +215,10 @@ def search(**flags):
         )  # else arrays are stored for nothing
         _store(data, path)
     child.run("search", child.arguments(flags | {"run_dir": path}))
-    specs = {"spaces": config.space, "datasets": config.dataset, "methods": config.method}
+    specs = {"datasets": config.dataset, "methods": config.method}
     outside = [spec for kind, spec in specs.items() if registry.is_outside(kind, spec)]
-    return Run(path, plugin=[registry.parse(spec)[0] for spec in outside])
+    plugins = [registry.parse(spec)[0] for spec in outside]
+    return Run(path, plugin=[*filter(None, config.plugin_flags().values()), *plugins])
 
 
 def open_run(path, *, plugin=()):

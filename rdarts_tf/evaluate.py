@@ -2,8 +2,11 @@
 
 python -m rdarts_tf.evaluate --run_dir=runs/s1_digits_darts_s2 --seeds=1,2,3
 python -m rdarts_tf.evaluate --genotype=DARTS_V2 --dataset=cifar10
+python -m rdarts_tf.evaluate --run_dir=runs/s1_digits_darts_s2 --search_epoch=0,5,10,15
 """
 
+import contextlib
+import dataclasses
 import statistics
 import sys
 
@@ -12,7 +15,7 @@ from rdarts_tf.config import base, flags
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.engine import startup
 from rdarts_tf.errors import UserError
-from rdarts_tf.runs import extension, given, lengths, samples, schemas
+from rdarts_tf.runs import extension, given, lengths, samples, schemas, search_epochs
 from rdarts_tf.runs.files import damage
 from rdarts_tf.runs.follower import open_run_dir
 from rdarts_tf.runs.run_dir import RunDir
@@ -22,18 +25,43 @@ from rdarts_tf.runs.same_data import check_same_data
 def main(config, *, run_dir, overwrite, extend):
     extension.check_switches(overwrite=overwrite, extend=extend)
     searched = RunDir(run_dir) if run_dir else None
-    resolved = evaluate_config.resolve(config, searched)
-    root = searched or RunDir(evaluate_config.default_run_dir(config))
-    run_dir = open_run_dir(resolved, root.path / "evaluate" / resolved.name)
-    by_default = config.batch_size is None
-    with run_dir.locked():
-        run_dir.check_ours("evaluation", overwrite=overwrite)
-        known = run_dir.read_json("dataset.json") if by_default and not overwrite else None
-        resolved = resolved.fitted(known) if known and "num_examples" in known else resolved
-        if not overwrite:
-            _check_same(resolved, run_dir, extend=extend)
-        options = {"searched": searched, "overwrite": overwrite, "by_default": by_default}
-        return _evaluate(resolved, run_dir, **options)
+    options = {"overwrite": overwrite, "by_default": config.batch_size is None}
+    with contextlib.ExitStack() as locks:
+        opened = [
+            _opened(each, root, locks, extend=extend, **options)
+            for each, root in _parts(config, searched)
+        ]
+        return _evaluate(opened, searched=searched, **options)
+
+
+def _parts(config, searched):
+    """Yields (resolved EvaluateConfig, RunDir that its evaluation is in): one, or one a --search_epoch."""
+    if config.search_epoch is None:
+        resolved = evaluate_config.resolve(config, searched)
+        yield resolved, searched or RunDir(evaluate_config.default_run_dir(config))
+        return
+    if config.genotype or not searched:
+        raise UserError(
+            "--search_epoch trains what a search would have returned; give --run_dir of that search, "
+            "and no --genotype"
+        )
+    genotypes = search_epochs.genotypes(searched, config.search_epochs())
+    one = dataclasses.replace(config, search_epoch=None)
+    for epoch, genotype in genotypes.items():
+        resolved = evaluate_config.resolve(one, searched, genotype=genotype)
+        yield resolved, search_epochs.folder(searched, epoch)
+
+
+def _opened(config, root, locks, *, overwrite, by_default, extend):
+    """(EvaluateConfig, its RunDir, locked), checked."""
+    run_dir = open_run_dir(config, root.path / "evaluate" / config.name)
+    locks.enter_context(run_dir.locked())
+    run_dir.check_ours("evaluation", overwrite=overwrite)
+    known = run_dir.read_json("dataset.json") if by_default and not overwrite else None
+    config = config.fitted(known) if known and "num_examples" in known else config
+    if not overwrite:
+        _check_same(config, run_dir, extend=extend)
+    return config, run_dir
 
 
 def _check_same(config, run_dir, *, extend):
@@ -47,16 +75,21 @@ def _check_same(config, run_dir, *, extend):
             raise UserError(f"{seed_dir.path} cannot go on: {obstacle}; {remedy}")
 
 
-def _evaluate(config, run_dir, **options):
-    """Trains with each seed that has no result yet, then writes what all seeds together give."""
+def _evaluate(opened, **options):
+    """Makes the evaluations [(config, run_dir)], one after the other."""
     # Not earlier: TensorFlow takes seconds to load.
     startup.load_tensorflow()
-    from rdarts_tf.engine import distribution, epochs
+    from rdarts_tf.engine import distribution, epochs, problems
 
     distribution.configure_runtime()
+    (config, run_dir), *_ = opened
     try:
         with distribution.errors_told(config.strategy):
-            _train(config, run_dir, **options)
+            strategy = distribution.make_strategy(config.strategy)  # a process has but one
+            data = config.load_dataset(run_dir.path)
+            problems.tell(data, run_dir.say)
+            for config, run_dir in opened:
+                _train(config, run_dir, data, strategy, **options)
     except epochs.Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
@@ -66,14 +99,12 @@ def _evaluate(config, run_dir, **options):
     return 0
 
 
-def _train(config, run_dir, *, searched, overwrite, by_default):
-    from rdarts_tf.engine import distribution, epochs, evaluation_run, problems
+def _train(config, run_dir, data, strategy, *, searched, overwrite, by_default):
+    """Trains with each seed that has no result yet, then writes what all seeds together give."""
+    from rdarts_tf.engine import distribution, epochs, evaluation_run
 
-    strategy = distribution.make_strategy(config.strategy)
     distribution.check_same(strategy, base.SAME_FLAGS, digest=base.digest(config))
     task = registry.load_task(config.TASK, "task")
-    data = config.load_dataset(run_dir.path)
-    problems.tell(data, run_dir.say)
     _check_data(config, data, None if overwrite else run_dir, searched)
     config = _fitted(config, data, run_dir.say) if by_default else config
     by_seed = {seed: task.Evaluation(config, data, seed=seed) for seed in config.seed_list()}

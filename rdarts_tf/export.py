@@ -209,6 +209,8 @@ def _evaluation(config, run_dir, *, needed_for):
         )
     folder = RunDir(root / name)
     result, recorded = folder.read_json("result.json"), folder.read_json("config.json")
+    if recorded is None:
+        raise UserError(f"{folder.path} has no config.json; restore it, or evaluate the run again")
     if result["epochs"] != recorded.get("epochs", result["epochs"]):
         raise UserError(
             f"{folder.path} was extended from {result['epochs']} to {recorded['epochs']} epochs and is "

@@ -107,11 +107,7 @@ def _is_module(name):
 
 def _load_outside(kind, name):
     """The module of a dotted name."""
-    if name not in _TRUSTED:
-        raise UserError(
-            f"{kind[:-1]} {name!r} is code outside of rdarts_tf that no flag names; if you trust it, "
-            f"give --plugin={name}"
-        )
+    check_trusted(kind, name)
     parts = name.split(".")
     try:
         for length in range(1, len(parts) + 1):
@@ -119,6 +115,15 @@ def _load_outside(kind, name):
         return importlib.import_module(name)
     except ImportError as error:
         raise UserError(f"cannot import {kind[:-1]} {name!r}: {error}") from error
+
+
+def check_trusted(kind, name):
+    """Raises UserError for a name that is none of this package and that no flag names."""
+    if name not in names(kind) and name not in _TRUSTED:
+        raise UserError(
+            f"{kind[:-1]} {name[:200]!r} is code outside of rdarts_tf that no flag names; if you trust it, "
+            f"give --plugin={name[:200]}"
+        )
 
 
 def _check_place(name):

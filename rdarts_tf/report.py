@@ -56,7 +56,7 @@ def blocks(records, recorded, refused=()):
         recorded: trajectory.Trajectory list from CSV files.
     """
     # Not earlier: matplotlib takes a second to load.
-    from rdarts_tf.reporting import by_class, correlations, figures, language
+    from rdarts_tf.reporting import by_class, by_epoch, correlations, figures, language, made_spaces
 
     defaults = dataclasses.asdict(of_space("s1")()) | {"extended_after": None}
     of_paper = [record for record in records if record.task == paper.TASK]
@@ -72,6 +72,8 @@ def blocks(records, recorded, refused=()):
         yield from language.perplexities(of_language, dataclasses.asdict(of_space("rnn")()))
     yield from tables.selections(records)
     yield from figures.trajectories(records, [(each, authors) for each in recorded])
+    yield from by_epoch.by_epoch(records)
+    yield from made_spaces.made_spaces(records)
     yield from figures.alphas(records)
     yield from figures.cells(records)
     yield from correlations.discretisation(records)

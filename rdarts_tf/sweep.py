@@ -20,7 +20,7 @@ from rdarts_tf.config import search as search_config
 from rdarts_tf.config import sweep as sweep_config
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import rule
-from rdarts_tf.runs import executor, extension
+from rdarts_tf.runs import executor, extension, search_epochs
 from rdarts_tf.runs.exhaustive import Exhaustive
 from rdarts_tf.runs.run_dir import RunDir
 
@@ -91,6 +91,13 @@ def _checked_evaluation(config, searched):
         raise UserError(
             "--evaluate retrains what is found; leave --genotype, --space and --run_dir out"
         )
+    if epochs := given.search_epochs():
+        search_epochs.check_searches(searched, searched.default_run_dir(config.out))
+        if max(epochs) >= searched.epochs:
+            raise UserError(
+                f"--search_epoch={max(epochs)} is none of the {searched.epochs} epochs of the searches, "
+                "of which 0 is the first; leave it out"
+            )
     dataset = given.dataset or searched.dataset
     own_dataset = () if given.dataset else (f"--dataset={dataset}",)  # of a record not trusted
     some = rule.derive(space, {t: np.zeros(c.alpha_shape) for t, c in space.cells.items()})

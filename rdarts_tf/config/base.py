@@ -10,6 +10,7 @@ import typing
 import zlib
 
 from rdarts_tf import registry
+from rdarts_tf.config import spaces
 from rdarts_tf.errors import UserError
 
 # Fields that do not change what a run computes: a run may be resumed with other values.
@@ -82,6 +83,10 @@ class RunConfig:
     keep_checkpoints: int = option(
         "run directory", 2, "newest checkpoints that are kept; 0 keeps all", low=0
     )
+
+    def __post_init__(self):
+        if isinstance(space := getattr(self, "space", None), str):
+            object.__setattr__(self, "space", spaces.recorded(space))
 
     def load_dataset(self, run_dir=None):
         """What the `load` of the data set returns.
@@ -214,10 +219,16 @@ def differences(config, recorded):
         name: recorded.get(name, default(config, name)) for name in dataclasses.asdict(config)
     }
     return [
-        f"--{name}={to_text(value)[:200]} (the run has {to_text(of_run[name])[:200]})"
+        f"--{name}={_told(name, value)} (the run has {_told(name, of_run[name])})"
         for name, value in dataclasses.asdict(config).items()
         if name not in FREE and value != of_run[name]
     ]
+
+
+def _told(name, value):
+    """A value in a sentence."""
+    named = name == "space" and isinstance(value, str)
+    return to_text(spaces.told(value) if named else value)[:200]
 
 
 SAME_FLAGS = "give the same flags to all workers"

@@ -23,6 +23,12 @@ class EvaluateConfig(base.RunConfig):
         "instead of the run's: the text Genotype(...), FILE or FILE:NAME of any dialect, or a "
         "published name",
     )
+    search_epoch: str | None = option(
+        "what",
+        None,
+        "instead of the result: what the search would have returned after these epochs, separated by "
+        "commas, the first is 0",
+    )
     space: str | None = option(
         "what", None, "whose cells --genotype has; default: that of the run, or as the cells tell"
     )
@@ -59,15 +65,12 @@ class EvaluateConfig(base.RunConfig):
         Raises:
             ConfigError: something else, or one twice.
         """
-        texts = [text.strip() for text in self.seeds.split(",")]
-        digits = all(re.fullmatch("[0-9]{1,10}", text) for text in texts)
-        seeds = [int(text) for text in texts] if digits else []
-        if not 0 < len(set(seeds)) == len(seeds) or max(seeds) > base.MOST_SEED:
-            raise ConfigError(
-                f"--seeds={self.seeds[:60]} is no list of different integers up to {base.MOST_SEED}; "
-                "write --seeds=1,2,3"
-            )
-        return seeds
+        return _integers("seeds", self.seeds, base.MOST_SEED, "1,2,3")
+
+    def search_epochs(self):
+        """The epochs of the search as integers; [] if none is given; raises ConfigError as `seed_list`."""
+        text = self.search_epoch
+        return [] if text is None else _integers("search_epoch", text, base.MOST, "0,5,10")
 
     def seed_identity(self, seed):
         """A text that tells the training with a seed, see `base.identity`."""
@@ -94,10 +97,24 @@ class EvaluateConfig(base.RunConfig):
     def check_values(self):
         super().check_values()
         self.seed_list()
+        self.search_epochs()
         if self.name != folder_name(self.name) or not self.name.strip("."):
             raise ConfigError(
                 f"--name={self.name} must consist of letters, digits, '.', '-' and '_', not of dots only"
             )
+
+
+def _integers(name, text, most, example):
+    """The value of a flag that lists different integers; raises ConfigError for another."""
+    texts = [each.strip() for each in text.split(",")]
+    digits = all(re.fullmatch("[0-9]{1,10}", each) for each in texts)
+    found = [int(each) for each in texts] if digits else []
+    if not 0 < len(set(found)) == len(found) or max(found) > most:
+        raise ConfigError(
+            f"--{name}={text[:60]} is no list of different integers up to {most}; write "
+            f"--{name}={example}"
+        )
+    return found
 
 
 def of_space(space):
@@ -121,12 +138,13 @@ def of_evaluation(kind, recorded):
         raise ConfigError(f"the evaluation's config.json is of another version: {error}") from error
 
 
-def resolve(config, run_dir):
+def resolve(config, run_dir, *, genotype=None):
     """The configuration with everything filled in, its genotype in text form.
 
     Args:
         config: EvaluateConfig of a task, as the flags give it.
         run_dir: runs.run_dir.RunDir, or None.
+        genotype: Genotype; None: that of --genotype, or of the run.
     Raises:
         UserError: no genotype, or a value that cannot be.
     """
@@ -136,7 +154,8 @@ def resolve(config, run_dir):
     defaults = config.defaults(config.preset, dataset, searched)
     defaults |= {"name": default_name(dataset, config.split)}
     given = {k: v for k, v in dataclasses.asdict(config).items() if v is not None}
-    filled = defaults | given | {"genotype": _genotype(config, run_dir), "dataset": dataset}
+    text = _genotype(config, run_dir) if genotype is None else str(genotype)
+    filled = defaults | given | {"genotype": text, "dataset": dataset}
     resolved = dataclasses.replace(config, **filled)
     resolved.check_values()
     registry.load("datasets", dataset)

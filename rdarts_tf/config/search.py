@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from rdarts_tf import registry
-from rdarts_tf.config import base, task, workers
+from rdarts_tf.config import base, spaces, task, workers
 from rdarts_tf.config.base import ConfigError, option
 
 
@@ -99,12 +98,7 @@ class SearchConfig(base.RunConfig, base.ExecutorConfig):
 
     def make_space(self):
         """The spaces.base.Space, with `nodes` nodes."""
-        module, args, kwargs = base.plugin("spaces", self.space, "SPACE")
-        if args or kwargs:
-            raise ConfigError(
-                f"space {self.space!r} takes no arguments; write --space={module.SPACE.name}"
-            )
-        space = module.SPACE
+        space = spaces.make(self.space)
         return space if self.nodes is None else space.with_nodes(self.nodes)
 
     def make_method(self):
@@ -119,12 +113,12 @@ class SearchConfig(base.RunConfig, base.ExecutorConfig):
         return epoch / max(self.epochs - 1, 1)
 
     def default_run_dir(self, folder="runs"):
-        name = f"{self.space}_{self.dataset}_{self.method}_s{self.seed}"
+        name = f"{spaces.label(self.space)}_{self.dataset}_{self.method}_s{self.seed}"
         return f"{folder}/" + "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
 
     def plugin_flags(self):
         """{flag: value} by which a command that reads the run's record may import its space."""
-        return {"plugin": self.space if registry.is_outside("spaces", self.space) else None}
+        return {"plugin": spaces.plugin(self.space)}
 
     def selection_flags(self):
         """{flag: value} of the evaluation that scores a cell, beside those that `FREE` has."""
@@ -190,7 +184,9 @@ def check(config, *, within=0):
         UserError: unknown plugin, or a value that cannot be.
     """
     config.check_values()
-    config.make_space().check_derivable()
+    space = config.make_space()
+    space.check_derivable()
+    task.check_space(space)
     method = config.make_method()
     method.check(config)
     base.plugin("datasets", config.dataset, "load")

@@ -1,7 +1,7 @@
 """The task of a run by what is recorded of it: its module `options`, see tasks.base. No TensorFlow."""
 
 from rdarts_tf import registry
-from rdarts_tf.config import base
+from rdarts_tf.config import spaces
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
 
@@ -16,8 +16,31 @@ def of_space(spec):
     Raises:
         UserError: no such space or task.
     """
-    module, _, _ = base.plugin("spaces", spec, "SPACE")
-    return registry.load_task(module.SPACE.task, "options")
+    return registry.load_task(spaces.make(spec).task, "options")
+
+
+def check_space(space):
+    """Raises UserError unless the networks of its task can have the cells of a spaces.base.Space."""
+    options = registry.load_task(space.task, "options")
+    refused, networks = f"space {space.name!r} has", f"networks of the task {space.task} have"
+    if set(space.cells) != set(options.CELL_TYPES):
+        cells = ", ".join(options.CELL_TYPES)
+        raise UserError(f"{refused} the cells {', '.join(space.cells)}; {networks} {cells}")
+    for t, cell in space.cells.items():
+        inputs = getattr(options, "INPUTS", {}).get(t, cell.num_inputs)
+        if cell.num_inputs != inputs:
+            raise UserError(
+                f"{refused} {cell.num_inputs} inputs in cell {t!r}; {networks} {inputs}"
+            )
+        kept = getattr(options, "KEPT_EDGES", cell.kept_edges)
+        if cell.kept_edges != kept:
+            raise UserError(f"{refused} kept_edges={cell.kept_edges}; {networks} {kept} a node")
+        known = getattr(options, "PRIMITIVES", None)
+        names = [name for row in cell.primitives for name in row]
+        if known and (unknown := [name for name in names if name not in known]):
+            raise UserError(
+                f"{refused} the primitive {unknown[0]!r} in cell {t!r}; {networks} {', '.join(known)}"
+            )
 
 
 def of_genotype(genotype):

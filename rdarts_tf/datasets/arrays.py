@@ -54,7 +54,7 @@ def make(name, parts, *, class_names, crop_padding, flip):
 
 
 def from_arrays(x_train, y_train, x_test, y_test, *, class_names, name, crop_padding, flip):
-    """Checks a user's arrays; see `api.Dataset.from_arrays`.
+    """Checks a user's arrays; see `in_memory.Dataset.from_arrays`.
 
     Returns:
         data.Dataset, in the order of the arrays.

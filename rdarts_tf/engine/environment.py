@@ -72,7 +72,7 @@ def _told(value):
     if isinstance(value, dict):
         return " ".join(f"{name}={text}" for name, text in value.items()) or "none"
     if isinstance(value, list):
-        return ", ".join(value) or "none"
+        return ", ".join(map(str, value)) or "none"
     return "unset" if value is None else str(value)[:40]
 
 

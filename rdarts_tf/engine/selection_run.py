@@ -95,11 +95,12 @@ class SelectionRun:
     def _task(self, name):
         """A search and the training that scores its cell; either goes on where it was."""
         search, folder = self.searches[name], self._folder(name)
+        plugin = base.argv(search.plugin_flags())
         flags = {"name": _EVALUATION, "split": "search"} | self.config.selection_flags()
         return executor.Task(
             name,
             (
-                ("-m", "rdarts_tf.search", f"--run_dir={folder}", *base.to_argv(search)),
+                ("-m", "rdarts_tf.search", f"--run_dir={folder}", *base.to_argv(search), *plugin),
                 ("-m", "rdarts_tf.evaluate", f"--run_dir={folder}", *base.argv(flags)),
             ),
             folder,

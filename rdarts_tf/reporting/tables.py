@@ -126,7 +126,8 @@ def an_example(records):
     """(space, data set) for a command that continues what the user has."""
     if not records:
         return "s1", "digits"
-    return tuple(shlex.quote(records[0].config[name]) for name in ("space", "dataset"))
+    some = min(records, key=lambda record: "(" in record.config["space"])  # a content is long
+    return tuple(shlex.quote(some.config[name]) for name in ("space", "dataset"))
 
 
 def _run_row(record):

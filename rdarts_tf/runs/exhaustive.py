@@ -33,10 +33,11 @@ class Exhaustive:
         rule.check_keeps_all_edges(self.space)
         self.score = regret.score_of(self.space)
         given, own = flags.parse(lambda _: evaluate_config.of_space(self.space), common)
-        if own["run_dir"] or own["overwrite"] or own["extend"] or given.split != "test":
+        refused = (own["run_dir"], own["overwrite"], own["extend"], given.search_epoch)
+        if any(refused) or given.split != "test":
             raise UserError(
                 "--exhaustive trains into directories of its own, goes on with what is there and "
-                "scores on the test part; leave --run_dir, --overwrite, --extend and --split out"
+                "scores on the test part; leave --run_dir, --overwrite, --extend, --search_epoch and --split out"
             )
         workers.check_alone(given, "--exhaustive")
         # Those of the cells that a search on the space finds; evaluate does not know the space.

@@ -5,9 +5,9 @@ import os
 import pathlib
 
 from rdarts_tf import reading, registry
-from rdarts_tf.analysis import csv_table
+from rdarts_tf.analysis import csv_table, regret
 from rdarts_tf.errors import UserError
-from rdarts_tf.runs import files, schemas
+from rdarts_tf.runs import files, schemas, search_epochs
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.run_records import Evaluation, Record
 
@@ -99,7 +99,7 @@ def _read(record, common, refused):
         parts=tuple(_read_all(found, common, refused)),
     )
     _check(record)
-    return record
+    return dataclasses.replace(record, by_epoch=_by_epoch(record))
 
 
 def _config(path):
@@ -137,9 +137,28 @@ def _evaluations(path, score):
                 name=file.parent.name,
                 num_seeds=len(result["seeds"]),
                 examined=_examined(result),
+                config=RunDir(file.parent).read_json("config.json") or {},
                 **{name: result[name] for name in ("split", "dataset", "epochs", "num_parameters")},
                 **numbers,
             )
+
+
+def _by_epoch(record):
+    """See `Record.by_epoch`; without evaluations of cells that a former search here would have returned."""
+    folders = search_epochs.folders(RunDir(record.path))
+    rows = record.metrics if folders else []
+    with damage(record.path / "metrics.jsonl"):
+        genotypes = regret.genotypes_of_run(record.make_space(), rows, record.alphas)
+    found = {
+        epoch: tuple(
+            evaluation
+            for evaluation in _evaluations(folder.path, record.score.name)
+            if evaluation.config.get("genotype") == str(genotypes[epoch])
+        )
+        for epoch, folder in folders.items()
+        if epoch < len(genotypes)
+    }
+    return {epoch: evaluations for epoch, evaluations in found.items() if evaluations}
 
 
 def _examined(result):

@@ -7,9 +7,9 @@ import pathlib
 import shlex
 
 from rdarts_tf import registry
-from rdarts_tf.config import base
+from rdarts_tf.config import base, spaces
 from rdarts_tf.config import task as tasks
-from rdarts_tf.config.search import SearchConfig, of_space
+from rdarts_tf.config.search import SearchConfig
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes.genotype import Genotype
 from rdarts_tf.methods.tracker import LAMBDA_MAX
@@ -31,6 +31,7 @@ class Evaluation:
         mean, std: of the task's score over `num_seeds` trainings; std of the population.
         num_parameters, num_parameters_with_auxiliary_head: numbers; the latter may be None.
         examined: what the task says of the answers by class, {} if nothing.
+        config: fields of its config.json.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Evaluation:
     num_parameters: int
     num_parameters_with_auxiliary_head: int | None
     examined: dict = dataclasses.field(default_factory=dict)
+    config: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,6 +61,7 @@ class Record:
         decisions: dicts with "decision" ("stop" or "rollback") and "epoch".
         genotype: genotype.Genotype of the result.
         evaluations: tuple of Evaluation.
+        by_epoch: {epoch: tuple of Evaluation} of what the search would have returned after it.
         drops: rows of analysis/discretization.csv with "epoch" and numbers.
         has_checkpoints: whether it holds one of a whole epoch.
         selection: of a run that chooses among others: {"winner": name, "runs": [...]}.
@@ -74,6 +77,7 @@ class Record:
     decisions: list[dict] = ()
     genotype: Genotype | None = None
     evaluations: tuple[Evaluation, ...] = ()
+    by_epoch: dict[int, tuple[Evaluation, ...]] = dataclasses.field(default_factory=dict)
     drops: list[dict] = ()
     has_checkpoints: bool = False
     selection: dict | None = None
@@ -81,7 +85,14 @@ class Record:
 
     @property
     def space(self):
-        return self.config["space"]
+        """What it is called, see `config.spaces.label`."""
+        with self._named():
+            return spaces.label(self.config["space"])
+
+    @property
+    def _options(self):
+        """The module `options` of its task."""
+        return tasks.of_space(self.config["space"])
 
     @property
     def task(self):
@@ -92,13 +103,13 @@ class Record:
     def metric(self):
         """The tasks.base.Metric that compares; raises UserError as `make_space`."""
         with self._named():
-            return tasks.part(tasks.of_space(self.space), "METRICS")[-1]
+            return tasks.part(self._options, "METRICS")[-1]
 
     @property
     def score(self):
         """The tasks.base.Score of its evaluations; likewise."""
         with self._named():
-            return tasks.part(tasks.of_space(self.space), "SCORE")
+            return tasks.part(self._options, "SCORE")
 
     @property
     def cell_type(self):
@@ -125,7 +136,7 @@ class Record:
     def selects(self):
         """Whether its result is chosen among other runs."""
         recorded = self.selection or self.parts
-        return bool(recorded or self.make_method().runs(of_space(self.space)()))
+        return bool(recorded or self.make_method().runs(self._options.SearchConfig()))
 
     @property
     def method(self):
@@ -178,7 +189,9 @@ class Record:
     def settings(self):
         """The fields of its configuration that determine the result, but for the seed."""
         with self._named():
-            complete = dataclasses.asdict(of_space(self.space)()) | base.fields_of(self.config)
+            complete = dataclasses.asdict(self._options.SearchConfig()) | base.fields_of(
+                self.config
+            )
         if history := self.config.get("history"):
             complete["extended_after"] = lengths.told(history)
         unused = _CURVATURE if self.method == "darts" else ()

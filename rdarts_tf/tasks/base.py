@@ -3,7 +3,8 @@
 A task is a folder `tasks/<name>` (or a package of the user's), whose spaces name it as their `task`:
 
     options.py   no TensorFlow: SearchConfig and EvaluateConfig, the flags; CELL_TYPES, METRICS, SCORE;
-                 SIZES, the names of what tells how large evaluated networks are, if there are any
+                 SIZES, the names of what tells how large evaluated networks are, if there are any;
+                 what spaces are checked by: PRIMITIVES, INPUTS {cell type: number}, KEPT_EDGES of a node
     task.py      Search(config, data) and Evaluation(config, data, seed=), both Problems
     export.py    if its networks can be exported: served(config, record, arrays) -> a Keras model, see
                  engine.exporting; samples(data, num), calibration(data, num); cell(genotype, config);

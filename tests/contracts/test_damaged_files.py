@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from rdarts_tf import analyze, api, evaluate, export, reading, registry, search
+from rdarts_tf import analyze, api, evaluate, export, reading, registry, search, shrink
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import export as export_config
 from rdarts_tf.config import search as search_config
@@ -14,7 +14,7 @@ from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.engine import environment
 from rdarts_tf.errors import UserError
 from rdarts_tf.reporting import tables
-from rdarts_tf.runs import files, given, placing, record_reading, task_table
+from rdarts_tf.runs import files, given, placing, record_reading, search_epochs, task_table
 from rdarts_tf.runs.decisions import Decisions
 from rdarts_tf.runs.logbook import Logbook
 from rdarts_tf.runs.run_dir import RunDir
@@ -37,6 +37,7 @@ def whole(tmp_path_factory):
             assert scripted_steps.call("search", *TOY, f"--run_dir={folder / name}", *flags) == 0
         where = (f"--run_dir={folder / 'ada'}", "--plugin=tests.toy_task", TOY[1])
         assert scripted_steps.call("evaluate", *where, "--epochs=3") == 0
+        assert scripted_steps.call("evaluate", *where, "--epochs=1", "--search_epoch=0") == 0
         (folder / "ada/export.json").write_text('{"genotype": "Genotype()"}')
         yield folder
 
@@ -97,6 +98,8 @@ def readers(folder):
         "evaluate": retrain,
         "export": serve,
         "given": lambda: given.options({"space": None, "genotype": None, "run_dir": str(path)}),
+        "shrink": lambda: shrink._edge_weights(shrink._finished(path).searched),
+        "earlier epochs": lambda: search_epochs.genotypes(ada, [0, 2]),
         "python": python,
         "table": lambda: task_table._progress(folder),
         "placing": lambda: placing.is_export(evaluated),

@@ -11,12 +11,18 @@ import tensorflow as tf
 
 from rdarts_tf import registry
 from rdarts_tf.layers.cell import Cell
+from rdarts_tf.layers.primitives import PRIMITIVES
 from rdarts_tf.spaces.base import uniform
-from rdarts_tf.tasks.image_classification import data, task
+from rdarts_tf.tasks.disparity import options as disparity_options
+from rdarts_tf.tasks.disparity import primitives
+from rdarts_tf.tasks.image_classification import data, options, task
 from rdarts_tf.tasks.image_classification.options import SearchConfig
 from rdarts_tf.tasks.image_classification.supernet import Supernet, reduction_cells
+from rdarts_tf.tasks.language_model import options as language_options
+from rdarts_tf.tasks.language_model.recurrent_cell import ACTIVATIONS
 
-SPACES = {name: registry.load("spaces", name)[0].SPACE for name in registry.names("spaces")}
+MODULES = [registry.load("spaces", name)[0] for name in registry.names("spaces")]
+SPACES = {module.SPACE.name: module.SPACE for module in MODULES if hasattr(module, "SPACE")}
 IMAGE_SPACES = {n: s for n, s in SPACES.items() if set(s.cell_types) == {"normal", "reduce"}}
 every_space = pytest.mark.parametrize("name", IMAGE_SPACES)
 SEED = [3, 4]
@@ -43,6 +49,13 @@ def drawn(image=(8, 8, 3), batch=2, seed=0, dtype=np.float32):
 
 def count(net):
     return sum(v.shape.num_elements() for v in net.trainable_variables)
+
+
+def test_options_name_the_primitives_of_the_networks():
+    """By which a space is checked before TensorFlow is loaded."""
+    assert tuple(PRIMITIVES) == options.PRIMITIVES
+    assert disparity_options.PRIMITIVES == primitives.NAMES
+    assert set(language_options.PRIMITIVES) == {"none", *ACTIVATIONS}
 
 
 # Trainable parameters of the authors' networks: 16 channels, 8 cells, 10 classes.

@@ -157,7 +157,12 @@ def test_a_flag_allows_the_users_own_plugin(command, tmp_path, plugin, fields, n
 
 def test_evaluate_trains_on_the_users_own_data_set(command, tmp_path, monkeypatch, plugin):
     trained = []
-    monkeypatch.setattr(evaluate, "_evaluate", lambda c, *_, **__: trained.append(c.dataset) or 0)
+
+    def train(opened, **_):
+        trained.extend(config.dataset for config, _ in opened)
+        return 0
+
+    monkeypatch.setattr(evaluate, "_evaluate", train)
     write_run(tmp_path / "run", dataset=plugin)
     for flag in ("plugin", "dataset"):
         assert command("evaluate", f"--{flag}={plugin}", "--run_dir=run") == (0, [])

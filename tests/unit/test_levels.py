@@ -8,12 +8,13 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "rdarts_tf"
 
-COMMANDS = ("search", "evaluate", "analyze", "report", "export", "sweep")
+COMMANDS = ("search", "evaluate", "analyze", "report", "export", "shrink", "sweep")
 
 # A file of a room may import the rooms in the rows above, and its own room where no circle comes of it.
 ROWS = (
     ("errors",),
-    ("reading", "registry", "spaces"),
+    ("reading", "registry", "schema"),
+    ("spaces",),
     ("genotypes",),
     ("bilevel", "optimizers"),
     ("hessian",),
@@ -26,6 +27,7 @@ ROWS = (
     ("runs",),
     ("engine",),
     ("reporting",),
+    ("in_memory",),
     ("api",),
     COMMANDS,
     ("__main__",),
@@ -57,6 +59,7 @@ PLAIN = (
     "errors",
     "reading",
     "registry",
+    "schema",
     "genotypes",
     "spaces",
     "methods",
@@ -87,8 +90,10 @@ PLAIN = (
     "reporting",
     "datasets.arrays",
     "datasets.image_folder",
+    "in_memory",
     "api",
     "report",
+    "shrink",
     "sweep",
 )
 TENSORFLOW = ("tensorflow", "tensorflow_datasets", "keras")

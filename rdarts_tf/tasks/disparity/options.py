@@ -8,6 +8,8 @@ from rdarts_tf.tasks.base import Metric, Score
 from rdarts_tf.tasks.disparity.size import Size
 
 CELL_TYPES = ("normal", "reduce", "upsample")
+INPUTS = {"normal": 2, "reduce": 2, "upsample": 4}
+PRIMITIVES = ("max_pool_3x3", "sep_conv_3x3", "skip_connect")
 PAPER_DATASETS = ("flying_things3d",)
 METRICS = (
     Metric("loss", -1, "pixels"),

@@ -11,6 +11,10 @@ from rdarts_tf.tasks.base import Metric, Score
 from rdarts_tf.tasks.image_classification import storing
 
 CELL_TYPES = ("normal", "reduce")
+INPUTS = {"normal": 2, "reduce": 2}
+PRIMITIVES = ("none", "noise", "skip_connect", "max_pool_3x3", "avg_pool_3x3", "sep_conv_3x3")
+PRIMITIVES += ("sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5", "conv_1x1")
+PRIMITIVES += ("conv_3x3", "conv_3x1_1x3", "conv_7x1_1x7")
 PAPER_DATASETS = ("cifar10", "cifar100", "svhn")
 METRICS = (Metric("loss", -1, "nats"), Metric("accuracy", 1, "%", 2))
 SCORE = Score("error", lambda metrics: 1 - metrics["accuracy"], "%", 2)

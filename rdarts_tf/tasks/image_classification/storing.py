@@ -14,6 +14,7 @@ import numpy as np
 from rdarts_tf.tasks.image_classification.data import DatasetError
 
 _GIB = 2**30
+_INSIDE = ("runs", "evaluate", "search_epochs")  # folders of what is a part of a run
 _MEMINFO = pathlib.Path("/proc/meminfo")
 _CGROUP = pathlib.Path("/sys/fs/cgroup")
 
@@ -81,11 +82,11 @@ def _filled(folder, shape, fill):
 
 
 def runs(run_dir):
-    """Yields a run directory and those that it is a part of, RUN of RUN/runs/X and RUN/evaluate/X."""
+    """Yields a run directory and those that it is a part of, RUN of RUN/runs/X, RUN/evaluate/X and so on."""
     run = run_dir and pathlib.Path(run_dir).resolve()
     while run:
         yield run
-        run = run.parent.parent if run.parent.name in ("runs", "evaluate") else None
+        run = run.parent.parent if run.parent.name in _INSIDE else None
 
 
 def free_bytes():

@@ -7,6 +7,8 @@ from rdarts_tf.config.base import ConfigError, option
 from rdarts_tf.tasks.base import Metric, Score
 
 CELL_TYPES = ("recurrent",)
+INPUTS, KEPT_EDGES = {"recurrent": 1}, 1
+PRIMITIVES = ("none", "tanh", "relu", "sigmoid", "identity")
 METRICS = (Metric("loss", -1, "nats"), Metric("perplexity", -1, digits=2))
 PAPER_DATASETS = ("ptb",)
 SCORE = Score("perplexity", lambda metrics: metrics["perplexity"], digits=2)
