@@ -1,9 +1,10 @@
-"""Figures of a report that `plots` does not have: alpha over the epochs, scatter plots."""
+"""Figures of a report that `plots` does not have: alpha over the epochs, points, strengths, spectra."""
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from rdarts_tf.analysis import spectrum
 from rdarts_tf.drawing import plots
 
 # The same colour in every figure; others take the rest in turn.
@@ -23,6 +24,8 @@ OTHER_COLORS = ("tab:pink", "tab:brown", "tab:olive", "#6060c0")
 MARKERS = "osD^v"
 _FEW_EPOCHS = 10
 _LEAST_HEIGHT = 0.02  # of a panel of edge weights: less would draw rounding as movement
+_COLUMNS = 4  # of panels
+_BINS = 24
 
 
 def alpha_evolution(edge_weights, *, primitives, title, num_inputs=2, chosen=()):
@@ -68,7 +71,7 @@ def alpha_evolution(edge_weights, *, primitives, title, num_inputs=2, chosen=())
     return figure
 
 
-def scatter(panels, *, y_label, title, x_scale="linear"):
+def scatter(panels, *, y_label, title, x_scale="linear", share_y=True):
     """Figure of points, panels side by side.
 
     Args:
@@ -77,26 +80,117 @@ def scatter(panels, *, y_label, title, x_scale="linear"):
         y_label: of all panels.
         title: text above.
         x_scale: linear or log.
+        share_y: whether the panels have one scale.
     Returns:
         matplotlib Figure.
     """
-    labels = list(dict.fromkeys(label for groups in panels.values() for label in groups))
-    num_lines = -(-len(labels) // 2)
-    size = (5.4 * len(panels), 4 + 0.2 * num_lines)
+    figure, grid, styles = _grid(panels, title, y_label, share_y=share_y)
+    for axes, (x_label, groups) in zip(grid, panels.items(), strict=True):
+        for label, points in groups.items():
+            axes.plot(*zip(*points, strict=True), linestyle="none", **styles[label])
+        axes.set_xlabel(plots.plain(x_label))
+        axes.set_xscale(x_scale)
+    _legend(figure, styles, linestyle="none")
+    return figure
+
+
+def by_strength(panels, *, x_label, y_label, title):
+    """Figure of means with population standard deviations, and of each number, by strength.
+
+    Strengths stand in equal steps, since those of L2 are multiples and may be 0.
+
+    Args:
+        panels: {title of a panel: {label: {strength: [number, ...]}}}; lines of the same label share
+            colour and marker.
+        x_label, y_label: of all panels.
+        title: text above.
+    Returns:
+        matplotlib Figure.
+    """
+    figure, grid, styles = _grid(panels, title, y_label, share_y=False)
+    groups = [points for lines in panels.values() for points in lines.values()]
+    strengths = sorted({strength for points in groups for strength in points})
+    for axes, (name, lines) in zip(grid, panels.items(), strict=True):
+        for label, points in lines.items():
+            _draw_means(axes, points, strengths, styles[label])
+        axes.set(title=plots.plain(name), xlabel=x_label, xlim=(-0.4, len(strengths) - 0.6))
+        axes.set_xticks(range(len(strengths)), [f"{strength:g}" for strength in strengths])
+    _legend(figure, styles)
+    return figure
+
+
+def spectra(columns, *, title):
+    """Figure of the 30 eigenvalues of the largest magnitude, above, and of their distribution, below.
+
+    As Figures 15 and 16 of Zela et al. 2020.
+
+    Args:
+        columns: {title of a column: {label: eigenvalues [n]}}; lines of the same label share a colour.
+    Returns:
+        matplotlib Figure.
+    """
+    labels = dict.fromkeys(label for lines in columns.values() for label in lines)
+    height = 6.4 + 0.2 * len(labels)
+    figure = Figure(figsize=(max(4.2 * len(columns), 6.4), height), dpi=plots.DPI)
+    figure.set_layout_engine("constrained")
+    figure.suptitle(plots.plain(title), fontsize=11)
+    grid = figure.subplots(2, len(columns), squeeze=False, sharey="row")
+    styles = {label: {"color": _point_style(index)["color"]} for index, label in enumerate(labels)}
+    for (upper, lower), (name, lines) in zip(grid.T, columns.items(), strict=True):
+        largest = {label: spectrum.largest(values) for label, values in lines.items()}
+        edges = np.histogram_bin_edges(np.concatenate([*largest.values()]), bins=_BINS)
+        for label, values in largest.items():
+            upper.plot(range(1, len(values) + 1), values, ".-", linewidth=1, **styles[label])
+            lower.stairs(np.histogram(values, edges)[0], edges, linewidth=1.4, **styles[label])
+        upper.set(title=plots.plain(name), xlabel="eigenvalue, by magnitude")
+        lower.set(xlabel=r"$\lambda$")
+        for axes in (upper, lower):
+            axes.grid(color="#e0e0e0", linewidth=0.6)
+    grid[0, 0].set_ylabel(r"$\lambda_i$ of $\nabla^2_\alpha\,L_{valid}$")
+    grid[1, 0].set_ylabel("eigenvalues")
+    _legend(figure, styles)
+    return figure
+
+
+def _grid(panels, title, y_label, *, share_y):
+    """(Figure, its axes in the order of the panels, {label: style}) of panels {name: {label: ...}}."""
+    labels = dict.fromkeys(label for groups in panels.values() for label in groups)
+    num_columns = min(len(panels), _COLUMNS)
+    num_rows = -(-len(panels) // _COLUMNS)
+    width = 5.4 if num_columns < 3 else 4.2
+    size = (max(width * num_columns, 6.4), 4 * num_rows + 0.2 * -(-len(labels) // 2))
     figure = Figure(figsize=size, dpi=plots.DPI, layout="constrained")
     figure.suptitle(plots.plain(title), fontsize=11)
-    all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    styles = {label: _point_style(index) for index, label in enumerate(labels)}
-    for axes, (x_label, groups) in zip(all_axes, panels.items(), strict=True):
-        for label, points in groups.items():
-            axes.plot(*zip(*points, strict=True), **styles[label])
-        axes.set_xlabel(x_label)
-        axes.set_xscale(x_scale)
+    every = figure.subplots(num_rows, num_columns, squeeze=False, sharey=share_y)
+    for axes in every.flat[len(panels) :]:
+        axes.remove()
+    for axes in every[:, 0]:
+        axes.set_ylabel(y_label)
+    grid = list(every.flat[: len(panels)])
+    for axes in grid:
         axes.grid(color="#e0e0e0", linewidth=0.6)
-    all_axes[0].set_ylabel(y_label)
-    marks = [Line2D([], [], label=plots.plain(label), **style) for label, style in styles.items()]
-    figure.legend(handles=marks, loc="outside lower center", ncols=2, fontsize=8)
-    return figure
+    return figure, grid, {label: _point_style(index) for index, label in enumerate(labels)}
+
+
+def _legend(figure, styles, **more):
+    lines = [
+        Line2D([], [], label=plots.plain(label), **style, **more) for label, style in styles.items()
+    ]
+    figure.legend(handles=lines, loc="outside lower center", ncols=2, fontsize=8)
+
+
+def _draw_means(axes, points, strengths, style):
+    """A line of means with deviations, and each number small.
+
+    Args:
+        points: {strength: [number, ...]}, all of them among the strengths.
+    """
+    places = {strengths.index(strength): np.array(numbers) for strength, numbers in points.items()}
+    places = dict(sorted(places.items()))
+    means, deviations = zip(*((n.mean(), n.std()) for n in places.values()), strict=True)
+    axes.errorbar([*places], means, deviations, capsize=3, **style)
+    for place, numbers in places.items():
+        axes.plot([place] * len(numbers), numbers, ".", color=style["color"], alpha=0.35)
 
 
 def _places(num_edges, num_inputs):
@@ -142,7 +236,6 @@ def _point_style(index):
     return {
         "color": plots.CURVE_COLORS[color],
         "marker": MARKERS[turns % len(MARKERS)],
-        "linestyle": "none",
         "markersize": 6,
         "alpha": 0.85,
     }

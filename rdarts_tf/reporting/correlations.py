@@ -4,13 +4,14 @@ Functions of run_records.Records that return blocks of report_page.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 from scipy import stats
 
 from rdarts_tf.analysis import trajectory
 from rdarts_tf.drawing import plots
-from rdarts_tf.reporting import charts, paper
+from rdarts_tf.reporting import charts, paper, series
 from rdarts_tf.reporting.page import Cell, Heading, Paragraph, Picture, Table
 from rdarts_tf.reporting.tables import by_searching, by_task, family, missing
 
@@ -37,6 +38,19 @@ def discretisation(records):
         )
     if not searches:
         yield from by_searching("It needs a search that measures lambda_max and keeps checkpoints:")
+
+
+def drops_by_strength(records):
+    """Figure 17: the drop after the last epoch that has one, where searches vary a strength."""
+    measured = [record for record in family(records) if record.drops]
+    pictures = [
+        picture
+        for number, (regulariser, every) in enumerate(series.of_tasks(measured))
+        for picture in _strength_pictures(f"drop_by_strength_{number}", regulariser, every)
+    ]
+    if pictures:
+        yield Heading("Figure 17: discretisation drop by strength of regularisation")
+        yield from pictures
 
 
 def correlations(records):
@@ -86,10 +100,9 @@ def _drop_panels(searches):
 
 def _drop_picture(name, metric, panels):
     """How much worse the last metric of the one-shot model gets."""
-    more, unit = metric.better > 0, "points of %" if metric.unit == "%" else metric.unit
-    change = f"{metric.words} {'drop' if more else 'rise'}"
-    y_label = ", ".join(filter(None, (change, unit)))
+    change, y_label = _drop_words(metric)
     figure = charts.scatter(panels, y_label=y_label, title="discretisation drop")
+    more = metric.better > 0
     words = metric.words[0].upper() + metric.words[1:]
     return Picture(
         name,
@@ -99,6 +112,37 @@ def _drop_picture(name, metric, panels):
         "its discrete version with the same weights, a point for each checkpoint; BatchNorm with "
         "running statistics and with those of each batch. As Figure 5b of the paper.",
     )
+
+
+def _drop_words(metric):
+    """("accuracy drop", "accuracy drop, points of %")."""
+    change = f"{metric.words} {'drop' if metric.better > 0 else 'rise'}"
+    unit = "points of %" if metric.unit == "%" else metric.unit
+    return change, ", ".join(filter(None, (change, unit)))
+
+
+def _strength_pictures(name, regulariser, every):
+    """Yields Pictures of the drops of the series.Series of a task."""
+    change, y_label = _drop_words(every[0].records[0].metric)
+    found = {}
+    for each, (mode, words) in itertools.product(every, _STATISTICS.items()):
+        if numbers := each.numbers(lambda record, mode=mode: _last_drop(record, mode)):
+            found.setdefault(each.panel, {})[f"{each.label}, {words}"] = numbers
+    title = f"{change} by {regulariser.words}"
+    for file, panels in series.pages(name, found):
+        figure = charts.by_strength(panels, x_label=regulariser.words, y_label=y_label, title=title)
+        caption = (
+            "Means and population standard deviations over searches; as Figure 17 of the paper."
+        )
+        yield Picture(file, plots.to_png(figure), title, caption)
+
+
+def _last_drop(record, mode):
+    """The drop up to the epoch of the result, as told; None where there is none."""
+    name = f"{mode}/{record.metric.name}_drop"
+    rows = [row for row in record.drops if name in row and row["epoch"] < len(record.history)]
+    last = max(rows, key=lambda row: row["epoch"], default=None)
+    return last and record.metric.factor * last[name]
 
 
 def _drop_points(record, mode):

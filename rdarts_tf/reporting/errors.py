@@ -4,7 +4,6 @@ Functions of run_records.Records, all of paper.TASK but where they say otherwise
 """
 
 import math
-import statistics
 
 from rdarts_tf.reporting import paper
 from rdarts_tf.reporting.page import Cell, Heading, Paragraph, Table
@@ -15,6 +14,7 @@ from rdarts_tf.reporting.tables import (
     curvature,
     family,
     fill_by_searching,
+    mean_of,
     missing,
     number,
     tested,
@@ -87,7 +87,7 @@ def _tested_cells(records, defaults):
     for record in records:
         row = ours.setdefault((record.dataset, record.space), {})
         for test in record.tests[:1]:
-            note = _protocol(record.searched, [test], defaults)
+            note = protocol(record.searched, [test], defaults)
             row.setdefault(record.method, []).append(Cell(tested(record), notes=(note,)))
     return ours
 
@@ -100,21 +100,19 @@ def _is_plain(record, defaults):
 
 def _mean_cell(group, defaults):
     """Mean +- population standard deviation over searches that differ in the seed."""
-    tests, score = [record.tests[0] for record in group], group[0].score
-    means = [test.mean for test in tests]
-    spread = f" ± {number(score, statistics.pstdev(means))}" if len(means) > 1 else ""
-    text = f"{number(score, statistics.fmean(means))}{spread} (n = {len(means)})"
+    tests = [record.tests[0] for record in group]
+    text = mean_of(group[0].score, [test.mean for test in tests])
     seeds = ", ".join(str(seed) for seed in sorted(record.config["seed"] for record in group))
-    return Cell(text, notes=(f"{_protocol(group[0], tests, defaults)} Search seeds: {seeds}.",))
+    return Cell(text, notes=(f"{protocol(group[0], tests, defaults)} Search seeds: {seeds}.",))
 
 
-def _protocol(record, tests, defaults):
-    """What tells a value of ours from the paper's: epochs of retraining and all other settings."""
+def protocol(record, tests, defaults, *, without=()):
+    """What tells a value of ours from the paper's: epochs of retraining and all settings but `without`."""
     changed = [
         f"{name}={value}"
         for name, value in record.settings().items()
         if value != defaults.get(name, value)
-        and name not in ("space", "dataset")
+        and name not in ("space", "dataset", *without)
         and (name != "method" or "(" in value)
     ]
     epochs = ", ".join(str(epochs) for epochs in sorted({test.epochs for test in tests}))
@@ -211,7 +209,7 @@ def _drop_path_row(record, printed, defaults):
         Cell(record.dataset),
         Cell(record.space),
         Cell(f"{config['drop_path_prob']:g}"),
-        Cell(str(config["seed"]), notes=(_protocol(record, [test], defaults),) if test else ()),
+        Cell(str(config["seed"]), notes=(protocol(record, [test], defaults),) if test else ()),
         Cell(
             number(record.metric, last.get("validation/accuracy")), row.get("search_valid_acc", "")
         ),

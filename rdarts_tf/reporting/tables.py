@@ -5,6 +5,7 @@ Functions of run_records.Records that return blocks of report_page.
 
 import math
 import shlex
+import statistics
 
 from rdarts_tf.reporting.page import Cell, Commands, Heading, Paragraph, Table
 
@@ -185,6 +186,12 @@ def tested(record):
     score, test = record.score, record.tests[0]
     spread = f" ± {number(score, test.std)}" if test.num_seeds > 1 else ""
     return f"{number(score, test.mean)}{spread} (n = {test.num_seeds})"
+
+
+def mean_of(score, numbers):
+    """4.00 ± 0.82 (n = 3): mean and population standard deviation over searches."""
+    spread = f" ± {number(score, statistics.pstdev(numbers))}" if len(numbers) > 1 else ""
+    return f"{number(score, statistics.fmean(numbers))}{spread} (n = {len(numbers)})"
 
 
 def _selection_table(record):
