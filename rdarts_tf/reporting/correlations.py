@@ -21,7 +21,7 @@ _STATISTICS = {"running": "running statistics", "batch": "statistics of each bat
 
 def discretisation(records):
     """Part 7: what the one-shot model loses when it is made discrete, against lambda_max."""
-    yield Heading("Discretisation drop against lambda_max")
+    yield Heading("Figure 5: discretisation drop against lambda_max")
     searches = [record for record in family(records) if record.curvature() and not record.selects]
     groups = [(group[0].metric, _drop_panels(group)) for group in by_task(searches).values()]
     groups = [(metric, panels) for metric, panels in groups if panels]
@@ -61,7 +61,7 @@ def correlations(records):
             groups.setdefault((record.space, record.dataset), []).append(record)
     scores = dict.fromkeys(record.score.words for record in records) or ("error",)
     score = " or ".join(scores)
-    yield Heading(f"lambda_max against test {score}")
+    yield Heading(f"Figure 4: lambda_max against test {score}")
     for number, (key, group) in enumerate(groups.items()):
         title = ", ".join(key)
         tested = [record for record in group if record.tests]

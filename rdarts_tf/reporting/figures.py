@@ -22,7 +22,7 @@ def trajectories(records, recorded):
     Args:
         recorded: (trajectory.Trajectory, methods.base.Method) pairs of CSV files.
     """
-    yield Heading("lambda_max over the epochs")
+    yield Heading("Figures 6, 13, 14: lambda_max over the epochs")
     searches = [record for record in family(records) if not record.selects]
     measured = [record for record in searches if record.curvature()]
     curves = [

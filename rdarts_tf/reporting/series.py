@@ -116,9 +116,7 @@ def _of_group(group):
 def _label(series, every, field):
     """Its label, with what tells it apart from those of its panel that have the same."""
     alike = [
-        each.settings
-        for each in every
-        if (each.panel, each.label) == (series.panel, series.label)
+        each.settings for each in every if (each.panel, each.label) == (series.panel, series.label)
     ]
     differing = [
         f"{name} {value}"

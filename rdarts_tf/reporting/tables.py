@@ -143,7 +143,7 @@ def _run_row(record):
         Cell(record.space),
         Cell(record.dataset),
         Cell(config["method"]),
-        Cell(_regularisation(record)),
+        Cell(regularisation(record)),
         Cell(_state(record)),
         Cell(str(config["seed"])),
         Cell(number(metric, validated)),
@@ -154,7 +154,7 @@ def _run_row(record):
     )
 
 
-def _regularisation(record):
+def regularisation(record):
     """L2 factor and, if the task has it, drop path; where rollbacks raised them, first and last."""
     if record.selects:
         return "see Selections" if record.selection else DASH

@@ -31,6 +31,7 @@ class Evaluation:
         mean, std: of the task's score over `num_seeds` trainings; std of the population.
         num_parameters, num_parameters_with_auxiliary_head: numbers; the latter may be None.
         examined: what the task says of the answers by class, {} if nothing.
+        seeds: {name: number} of each training.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Evaluation:
     num_parameters: int
     num_parameters_with_auxiliary_head: int | None
     examined: dict = dataclasses.field(default_factory=dict)
+    seeds: tuple[dict, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,6 +62,7 @@ class Record:
         genotype: genotype.Genotype of the result.
         evaluations: tuple of Evaluation.
         drops: rows of analysis/discretization.csv with "epoch" and numbers.
+        spectra: {epoch: eigenvalues of the Hessian [n]} of a few epochs.
         has_checkpoints: whether it holds one of a whole epoch.
         selection: of a run that chooses among others: {"winner": name, "runs": [...]}.
         parts: Records of those others.
@@ -75,6 +78,7 @@ class Record:
     genotype: Genotype | None = None
     evaluations: tuple[Evaluation, ...] = ()
     drops: list[dict] = ()
+    spectra: dict = dataclasses.field(default_factory=dict)
     has_checkpoints: bool = False
     selection: dict | None = None
     parts: tuple["Record", ...] = ()
@@ -226,6 +230,10 @@ class Record:
     @property
     def discretize_command(self):
         return f"python -m rdarts_tf.analyze {_quoted(self.path)} --what=discretization"
+
+    @property
+    def spectrum_command(self):
+        return f"python -m rdarts_tf.analyze {_quoted(self.path)} --what=spectrum"
 
     def repeat_command(self, name, value):
         """The same search once more in a new directory, one flag changed."""

@@ -146,7 +146,7 @@ def test_correlations_are_with_the_score_of_each_task(tmp_path, trusted):
         write_result(write_run(tmp_path / f"image{number}", curvature=(last,)), [0.01 * last])
     blocks = list(correlations.correlations(read(tmp_path)))
     told = words(blocks)
-    assert told[0] == "lambda_max against test counting error or error"
+    assert told[0] == "Figure 4: lambda_max against test counting error or error"
     assert f"lambda_max against test counting error: {COUNTING}, words" in told
     assert sum(text.startswith("The paper: Pearson") for text in told) == 1
     assert [(table.header[0], table.rows[0][1].text) for table in tables_in(blocks)] == [
