@@ -6,7 +6,7 @@ Functions of run_records.Records, all of TASK, that return blocks of report_page
 import math
 
 from rdarts_tf.drawing import plots
-from rdarts_tf.reporting import charts, errors
+from rdarts_tf.reporting import charts, errors, series
 from rdarts_tf.reporting.page import Heading, Paragraph, Picture
 from rdarts_tf.reporting.tables import family, missing
 
@@ -15,13 +15,18 @@ _STRENGTHS = (5e-7, 15e-7, 45e-7, 135e-7)  # of the paper's searches
 
 
 def perplexities(records, defaults):
-    """Table 4's row, and perplexity by strength of L2 where searches have several.
+    """Table 4's row and perplexity by strength of L2, where there are such runs.
 
     Args:
         defaults: {field: value} of a search's configuration.
     """
-    yield Heading("Perplexities beside the paper's, which stand in brackets")
-    yield from errors.full_spaces(records, defaults)
+    if found := [*errors.full_spaces(records, defaults), *_figure_19(records)]:
+        yield Heading("Perplexities beside the paper's, which stand in brackets")
+        yield from found
+
+
+def _figure_19(records):
+    """Perplexities by strength; nothing where searches have only one."""
     searches = [
         record for record in family(records) if record.method == "darts" and not record.selects
     ]
@@ -51,9 +56,10 @@ def _points(records):
     found = {test: [], one_shot: []}
     for record in records:
         strength = record.config["weight_decay"]
-        found[test] += [(strength, evaluation.mean) for evaluation in record.tests[:1]]
         last = (record.history or [{}])[-1].get("validation/perplexity")
-        found[one_shot] += [(strength, last)] if last is not None else []
+        tested = [evaluation.mean for evaluation in record.tests[:1]]
+        found[test] += [(strength, number) for number in series.drawable(tested)]
+        found[one_shot] += [(strength, number) for number in series.drawable([last])]
     return {what: points for what, points in found.items() if points}
 
 
