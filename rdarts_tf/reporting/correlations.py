@@ -89,9 +89,7 @@ def _drop_panels(searches):
     """{label of the x axis: {run: points}} of searches of a task."""
     panels = {
         f"lambda_max ({words})": {
-            record.label.replace("$", r"\$"): points
-            for record in searches
-            if (points := _drop_points(record, mode))
+            record.label: points for record in searches if (points := _drop_points(record, mode))
         }
         for mode, words in _STATISTICS.items()
     }
@@ -164,9 +162,9 @@ def _correlation_picture(name, records, title):
         tested = score.factor * record.tests[0].mean
         values = (record.lambda_max, record.mean_lambda_max)
         for groups, value in zip(panels.values(), values, strict=True):
-            groups.setdefault(record.method.replace("$", r"\$"), []).append((value, tested))
+            groups.setdefault(record.method, []).append((value, tested))
     y_label = f"test {score.heading}"
-    figure = charts.scatter(panels, y_label=y_label, title=title.replace("$", r"\$"))
+    figure = charts.scatter(panels, y_label=y_label, title=title)
     alt = f"test {score.words} against lambda_max of {title}"
     caption = f"Test {score.words} of the retrained cells, a point for each run; as Figure 4 of the paper."
     return Picture(name, plots.to_png(figure), alt, caption)

@@ -108,9 +108,10 @@ def cells(records):
 def _trajectory(record):
     """(trajectory.Trajectory, methods.base.Method) of a search, all its epochs."""
     found = trajectory.of_run(record.label, record.metrics)
-    label = record.label.replace("$", r"\$")  # else matplotlib reads formulas
-    figure = f"{record.space}, {record.dataset}".replace("$", r"\$")
-    return dataclasses.replace(found, figure=figure, panels={"": label}), record.make_method()
+    figure = f"{record.space}, {record.dataset}"
+    return dataclasses.replace(
+        found, figure=figure, panels={"": record.label}
+    ), record.make_method()
 
 
 def _figures(curves):

@@ -45,7 +45,8 @@ def _figure_19(records):
     ]
     yield from missing("Runs without a test perplexity; commands that lead to it:", untested)
     lacking = [s for s in _STRENGTHS if not any(math.isclose(s, x) for x in strengths)]
-    if base := next((record for record in searches if record in set(records)), None):
+    given = set(records)
+    if base := next((record for record in searches if record in given), None):
         commands = [base.repeat_command("weight_decay", f"{strength:g}") for strength in lacking]
         yield from missing("Strengths of the paper that are not among them:", commands)
 

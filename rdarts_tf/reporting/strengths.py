@@ -122,9 +122,7 @@ def _printed(regulariser, each, defaults):
     """{strength: text} of the paper, whose other regulariser has its default strength."""
     first = each.records[0]
     others = [other.field for other in series.REGULARISERS if other is not regulariser]
-    if first.task != paper.TASK or any(
-        not math.isclose(each.settings[name], defaults[name]) for name in others
-    ):
+    if first.task != paper.TASK or any(each.settings[n] != defaults[n] for n in others):
         return {}
     found = paper.by_strength(regulariser.field)
     return found.get((first.dataset, first.space, first.method), {})

@@ -47,10 +47,9 @@ def errors(records):
     )
     untested = [_evaluate_command(r) for r in found if r.genotype and not _test(r)]
     yield from missing("Runs without a test; commands that lead to it:", untested)
-    yield from missing(
-        "Strengths of the paper that are not among them:",
-        [*_lacking([record for record in found if record in set(records)])],
-    )
+    given = set(records)
+    lacking = list(_lacking([record for record in found if record in given]))
+    yield from missing("Strengths of the paper that are not among them:", lacking)
 
 
 def _strengths(record):

@@ -159,7 +159,8 @@ def regularisation(record):
     if record.selects:
         return "see Selections" if record.selection else DASH
     names = {"L2": "weight_decay", "drop path": "drop_path_prob"}
-    first = {words: record.config[name] for words, name in names.items() if name in record.config}
+    first = {words: record.config.get(name) for words, name in names.items()}
+    first = {words: value for words, value in first.items() if value is not None}
     last = (record.metrics or [{}])[-1].get("search/weight_decay")
     raised = {"L2": last} if last is not None and not math.isclose(last, first["L2"]) else {}
     return ", ".join(
