@@ -90,6 +90,7 @@ def confusions(table, names, *, title=""):
     figure = Figure(figsize=(side + 0.6, side), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    names = [plain(name) for name in names]
     if len(names) <= 40:
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)

@@ -211,7 +211,7 @@ def _selection_row(record, run):
         f"{run['weight_decay']:g}",
         f"{run['drop_path_prob']:g}",
         str(run[record.skips_name]),
-        curvature(run["lambda_max"]),
+        curvature(run.get("lambda_max")),
         number(record.score, run[record.validation_score]),
         f"{run['num_parameters']:,}",
         "winner" if wins else "",

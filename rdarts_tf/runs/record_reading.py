@@ -15,7 +15,8 @@ from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.run_records import Evaluation, Record
 
 _EXAMINED = {"balanced_accuracy": schemas.NUMBER, "error_by_class": {"*?": schemas.NUMBER}}
-_EXAMINED |= {"top_5_accuracy?": schemas.NUMBER, "*": schemas.ANY}
+_EXAMINED |= {"top_5_accuracy?": schemas.NUMBER, "confusions?": [[schemas.NUMBER]]}
+_EXAMINED |= {"*": schemas.ANY}
 _HESSIAN = re.compile(r"epoch_(\d{4,9})\.npz")
 _WITH_HEAD = "num_parameters_with_auxiliary_head"
 
@@ -153,6 +154,10 @@ def _examined(result):
     examined = result.get("examined") or {}
     if examined:
         schemas.check(examined, _EXAMINED)
+        num_classes = len(examined["error_by_class"])
+        table = examined.get("confusions") or []
+        if table and {len(table), *map(len, table)} != {num_classes}:
+            raise ValueError(f"its confusions are not of {num_classes} classes")
     return examined
 
 
