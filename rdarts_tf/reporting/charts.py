@@ -71,7 +71,7 @@ def alpha_evolution(edge_weights, *, primitives, title, num_inputs=2, chosen=())
     return figure
 
 
-def scatter(panels, *, y_label, title, x_scale="linear", share_y=True):
+def scatter(panels, *, y_label, title, x_scale="linear", share_y=True, styles=None):
     """Figure of points, panels side by side.
 
     Args:
@@ -81,10 +81,12 @@ def scatter(panels, *, y_label, title, x_scale="linear", share_y=True):
         title: text above.
         x_scale: linear or log.
         share_y: whether the panels have one scale.
+        styles: {label of points: `point_style`}; None: in turn.
     Returns:
         matplotlib Figure.
     """
-    figure, grid, styles = _grid(panels, title, y_label, share_y=share_y)
+    styles = styles or _styles(panels)
+    figure, grid = _grid(len(panels), title, y_label, styles, share_y=share_y)
     for axes, (x_label, groups) in zip(grid, panels.items(), strict=True):
         for label, points in groups.items():
             axes.plot(*zip(*points, strict=True), linestyle="none", **styles[label])
@@ -107,13 +109,15 @@ def by_strength(panels, *, x_label, y_label, title):
     Returns:
         matplotlib Figure.
     """
-    figure, grid, styles = _grid(panels, title, y_label, share_y=False)
+    styles = _styles(panels)
+    figure, grid = _grid(len(panels), title, y_label, styles, share_y=False)
     groups = [points for lines in panels.values() for points in lines.values()]
     strengths = sorted({strength for points in groups for strength in points})
     for axes, (name, lines) in zip(grid, panels.items(), strict=True):
         for label, points in lines.items():
             _draw_means(axes, points, strengths, styles[label])
-        axes.set(title=plots.plain(name), xlabel=x_label, xlim=(-0.4, len(strengths) - 0.6))
+        axes.set(xlabel=x_label, xlim=(-0.4, len(strengths) - 0.6))
+        axes.set_title(plots.plain(name), fontsize=10)
         axes.set_xticks(range(len(strengths)), [f"{strength:g}" for strength in strengths])
     _legend(figure, styles)
     return figure
@@ -129,54 +133,75 @@ def spectra(columns, *, title):
     Returns:
         matplotlib Figure.
     """
-    labels = dict.fromkeys(label for lines in columns.values() for label in lines)
-    height = 6.4 + 0.2 * len(labels)
-    figure = Figure(figsize=(max(4.2 * len(columns), 6.4), height), dpi=plots.DPI)
-    figure.set_layout_engine("constrained")
-    figure.suptitle(plots.plain(title), fontsize=11)
-    grid = figure.subplots(2, len(columns), squeeze=False, sharey="row")
-    styles = {label: {"color": _point_style(index)["color"]} for index, label in enumerate(labels)}
-    for (upper, lower), (name, lines) in zip(grid.T, columns.items(), strict=True):
+    styles = {label: {"color": style["color"]} for label, style in _styles(columns).items()}
+    figure, grid = _grid(2 * len(columns), title, "", styles, share_y="row", columns=len(columns))
+    above, below = grid[: len(columns)], grid[len(columns) :]
+    for upper, lower, (name, lines) in zip(above, below, columns.items(), strict=True):
         largest = {label: spectrum.largest(values) for label, values in lines.items()}
         edges = np.histogram_bin_edges(np.concatenate([*largest.values()]), bins=_BINS)
         for label, values in largest.items():
-            upper.plot(range(1, len(values) + 1), values, ".-", linewidth=1, **styles[label])
+            upper.plot(range(1, len(values) + 1), values, ".-", linewidth=0.6, **styles[label])
             lower.stairs(np.histogram(values, edges)[0], edges, linewidth=1.4, **styles[label])
-        upper.set(title=plots.plain(name), xlabel="eigenvalue, by magnitude")
-        lower.set(xlabel=r"$\lambda$")
-        for axes in (upper, lower):
-            axes.grid(color="#e0e0e0", linewidth=0.6)
-    grid[0, 0].set_ylabel(r"$\lambda_i$ of $\nabla^2_\alpha\,L_{valid}$")
-    grid[1, 0].set_ylabel("eigenvalues")
+        upper.set_title(plots.plain(name), fontsize=10)
+        upper.set_xlabel("eigenvalue, by magnitude")
+        lower.set_xlabel(r"$\lambda$")
+    above[0].set_ylabel(r"$\lambda_i$ of $\nabla^2_\alpha\,L_{valid}$")
+    below[0].set_ylabel("eigenvalues")
     _legend(figure, styles)
     return figure
 
 
-def _grid(panels, title, y_label, *, share_y):
-    """(Figure, its axes in the order of the panels, {label: style}) of panels {name: {label: ...}}."""
+def point_style(color, marker):
+    """Keywords of `plot`, by two numbers."""
+    return {
+        "color": plots.CURVE_COLORS[color % len(plots.CURVE_COLORS)],
+        "marker": MARKERS[marker % len(MARKERS)],
+        "markersize": 6,
+        "alpha": 0.85,
+    }
+
+
+def _styles(panels):
+    """{label: style} of panels {name: {label: ...}}."""
     labels = dict.fromkeys(label for groups in panels.values() for label in groups)
-    num_columns = min(len(panels), _COLUMNS)
-    num_rows = -(-len(panels) // _COLUMNS)
-    width = 5.4 if num_columns < 3 else 4.2
-    size = (max(width * num_columns, 6.4), 4 * num_rows + 0.2 * -(-len(labels) // 2))
-    figure = Figure(figsize=size, dpi=plots.DPI, layout="constrained")
-    figure.suptitle(plots.plain(title), fontsize=11)
-    every = figure.subplots(num_rows, num_columns, squeeze=False, sharey=share_y)
-    for axes in every.flat[len(panels) :]:
+    turn = len(plots.CURVE_COLORS)
+    return {label: point_style(index, index // turn) for index, label in enumerate(labels)}
+
+
+def _grid(num, title, y_label, styles, *, share_y, columns=_COLUMNS):
+    """(Figure, its axes), with place for a legend below; margins are fixed, see `alpha_evolution`."""
+    num_columns, num_rows = min(num, columns), -(-num // columns)
+    panel = 4.4 if num_columns < 3 else 3.4
+    width = max((panel + 0.7) * num_columns + 0.3, 6.4)
+    below = 0.65 + 0.19 * -(-len(styles) // _num_legend_columns(styles, width))
+    height = 3.6 * num_rows + 0.3 + below
+    figure = Figure(figsize=(width, height), dpi=plots.DPI)
+    figure.suptitle(plots.plain(title), fontsize=11, y=1 - 0.08 / height, va="top")
+    place = {"left": 0.75 / width, "right": 1 - 0.15 / width, "top": 1 - 0.6 / height}
+    place |= {"bottom": (below + 0.1) / height, "wspace": 0.7 / panel, "hspace": 0.28}
+    every = figure.subplots(num_rows, num_columns, squeeze=False, sharey=share_y, gridspec_kw=place)
+    for axes in every.flat[num:]:
         axes.remove()
     for axes in every[:, 0]:
         axes.set_ylabel(y_label)
-    grid = list(every.flat[: len(panels)])
-    for axes in grid:
+    for axes in every.flat[:num]:
         axes.grid(color="#e0e0e0", linewidth=0.6)
-    return figure, grid, {label: _point_style(index) for index, label in enumerate(labels)}
+        axes.set_axisbelow(True)
+    return figure, list(every.flat[:num])
+
+
+def _num_legend_columns(styles, width):
+    """As many as fit beside each other, four at most."""
+    longest = max((len(label) for label in styles), default=0)
+    return min(max(int(width / (0.075 * longest + 0.6)), 1), 4)
 
 
 def _legend(figure, styles, **more):
     lines = [
         Line2D([], [], label=plots.plain(label), **style, **more) for label, style in styles.items()
     ]
-    figure.legend(handles=lines, loc="outside lower center", ncols=2, fontsize=8)
+    num_columns = _num_legend_columns(styles, figure.get_figwidth())
+    figure.legend(handles=lines, loc="lower center", ncols=num_columns, fontsize=8)
 
 
 def _draw_means(axes, points, strengths, style):
@@ -228,14 +253,4 @@ def _primitive_colors(names):
     others = [name for name in names if name not in known]
     return known | {
         name: OTHER_COLORS[index % len(OTHER_COLORS)] for index, name in enumerate(others)
-    }
-
-
-def _point_style(index):
-    turns, color = divmod(index, len(plots.CURVE_COLORS))
-    return {
-        "color": plots.CURVE_COLORS[color],
-        "marker": MARKERS[turns % len(MARKERS)],
-        "markersize": 6,
-        "alpha": 0.85,
     }

@@ -2,12 +2,15 @@
 
 import re
 
+import numpy as np
+
 from rdarts_tf.analysis import spectrum, trajectory
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import files
 
 TRAJECTORIES, HESSIANS = "eigenvalue_trajectories.csv", "hessian_samples.npz"
-_KEY = re.compile(r"(.{1,200})/epoch(\d{1,4})/eigenvalues_ascending")
+_KEY = re.compile(r"(.{1,200})/epoch(\d{1,4})/H")
+_LARGEST = 2000  # Hessian
 
 
 def is_log(path):
@@ -39,18 +42,28 @@ def _files(path):
 
 
 def _spectra(file):
+    """{run: {epoch: eigenvalues}} of a file of the Hessians RUN/epochNN/H [n, n]."""
     if not file.exists():
         raise UserError(f"cannot read {file}: No such file or directory")
     with files.damage(file, "restore it, or leave it out"):
-        arrays, found = files.load_npz(file), {}
-        for name, values in arrays.items():
+        found = {}
+        for name, H in files.load_npz(file).items():
             if match := _KEY.fullmatch(name):
-                spectrum.check(values)
-                found.setdefault(match[1], {})[int(match[2])] = values
+                found.setdefault(match[1], {})[int(match[2])] = _checked(H)
     if not found:
-        raise UserError(f"{file} holds no spectra, arrays named RUN/epochNN/eigenvalues_ascending")
+        raise UserError(f"{file} holds no Hessians, arrays named RUN/epochNN/H")
     return {run: _some(epochs) for run, epochs in found.items()}
 
 
-def _some(epochs):
-    return {e: epochs[e] for e in spectrum.chosen(epochs) if spectrum.is_drawable(epochs[e])}
+def _checked(H):
+    if H.ndim != 2 or len(set(H.shape)) > 1 or H.dtype.kind != "f" or not 0 < len(H) <= _LARGEST:
+        raise ValueError(f"a Hessian has shape {list(H.shape)}, {H.dtype}")
+    return H.astype(np.float64)
+
+
+def _some(hessians):
+    return {
+        epoch: np.linalg.eigvalsh(hessians[epoch])
+        for epoch in spectrum.chosen(hessians)
+        if spectrum.is_drawable(hessians[epoch])
+    }

@@ -38,16 +38,20 @@ class Series:
     """Searches that differ in nothing but a strength and the seed.
 
     Attributes:
-        panel: "space, data set".
+        place: data set, space.
         label: the method and what else tells it apart from the others of its panel.
         settings: {name: value} of the first.
         runs: {strength: [Record, ...]}, ascending.
     """
 
-    panel: str
+    place: tuple[str, str]
     label: str
     settings: dict
     runs: dict
+
+    @property
+    def panel(self):
+        return "{1}, {0}".format(*self.place)
 
     @property
     def records(self):
@@ -89,7 +93,8 @@ def of_field(found, field):
             groups.setdefault(tuple(sorted(others)), []).append((settings[field], record, settings))
     several = [group for group in groups.values() if len({strength for strength, *_ in group}) > 1]
     every = [_of_group(group) for group in several]
-    return [dataclasses.replace(each, label=_label(each, every, field)) for each in every]
+    every = [dataclasses.replace(each, label=_label(each, every, field)) for each in every]
+    return sorted(every, key=lambda each: (*each.place, each.label))
 
 
 def pages(name, panels):
@@ -110,13 +115,13 @@ def _of_group(group):
         runs.setdefault(strength, []).append(record)
     _, first, settings = group[0]
     label = paper.METHODS.get(settings["method"], settings["method"])
-    return Series(f"{first.space}, {first.dataset}", label, settings, runs)
+    return Series((first.dataset, first.space), label, settings, runs)
 
 
 def _label(series, every, field):
     """Its label, with what tells it apart from those of its panel that have the same."""
     alike = [
-        each.settings for each in every if (each.panel, each.label) == (series.panel, series.label)
+        each.settings for each in every if (each.place, each.label) == (series.place, series.label)
     ]
     differing = [
         f"{name} {value}"

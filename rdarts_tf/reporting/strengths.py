@@ -50,7 +50,9 @@ def _tested(every):
 def _pictures(regulariser, score, tested, number):
     """Yields Pictures: test errors by strength, and against one-shot validation errors."""
     one, two, three = regulariser.figures
-    y_label, means, pairs = f"test {score.heading}", {}, {}
+    y_label, means, pairs, styles = f"test {score.heading}", {}, {}, {}
+    labels = sorted({each.label for each in tested})
+    strengths = sorted({strength for each in tested for strength in each.runs})
     for each in tested:
         if numbers := each.numbers(_test):
             means.setdefault(each.panel, {})[each.label] = numbers
@@ -60,6 +62,9 @@ def _pictures(regulariser, score, tested, number):
             if points := [point for point in points if len(series.drawable(point)) == 2]:
                 label = f"{each.label}, {regulariser.words} {strength:g}"
                 pairs.setdefault(x_label, {})[label] = points
+                place = labels.index(each.label), strengths.index(strength)
+                styles[place] = label, charts.point_style(*reversed(place))
+    styles = dict(style for _, style in sorted(styles.items()))
     title = f"test {score.words} by {regulariser.words}"
     caption = (
         "Means and population standard deviations over searches, each search small; as Figures "
@@ -71,7 +76,7 @@ def _pictures(regulariser, score, tested, number):
     title = f"test against one-shot validation {score.words}"
     caption = f"A point for each search; Figure {two} of the paper draws both by strength."
     for name, panels in series.pages(f"one_shot_by_strength_{number}", pairs):
-        figure = charts.scatter(panels, y_label=y_label, title=title, share_y=False)
+        figure = charts.scatter(panels, y_label=y_label, title=title, share_y=False, styles=styles)
         yield Picture(name, plots.to_png(figure), title, caption)
 
 
@@ -96,18 +101,15 @@ def _validation(record):
 
 def _table(regulariser, score, tested, defaults):
     """Means by strength, in brackets the paper's."""
-    rows = sorted(tested, key=lambda each: (each.panel, each.label))
-    printed = [_printed(regulariser, each, defaults) for each in rows]
-    strengths = sorted(
-        {s for each, row in zip(rows, printed, strict=True) for s in (*each.runs, *row)}
-    )
+    rows = [(each, _printed(regulariser, each, defaults)) for each in tested]
+    strengths = sorted({strength for each, row in rows for strength in (*each.runs, *row)})
     header = ("data set", "space", "method", *(f"{strength:g}" for strength in strengths))
     cells = (
         (
             *_row_labels(regulariser, each, defaults),
             *(_mean(score, each.runs.get(s, ()), row.get(s, "")) for s in strengths),
         )
-        for each, row in zip(rows, printed, strict=True)
+        for each, row in rows
     )
     return Table(header, tuple(cells), num_labels=3)
 

@@ -70,10 +70,11 @@ def _evaluate_command(record):
 
 def _lacking(records):
     """Yields commands of searches as one of the records, by other strengths of the paper."""
-    known = {_strengths(record): record for record in reversed(records)}
+    known = {_strengths(record) for record in records}
     for scale, l2 in rows():
         field, value = ("weight_decay", l2) if l2 != _L2 else ("augmentation_scale", scale)
-        alike = [r for (s, w), r in known.items() if (w == _L2 if l2 == _L2 else s == _SCALE)]
+        place, same = (1, _L2) if field == "augmentation_scale" else (0, _SCALE)
+        alike = [record for record in records if _strengths(record)[place] == same]
         if alike and (scale, l2) not in known:
             yield alike[0].repeat_command(field, f"{value:g}")
 
