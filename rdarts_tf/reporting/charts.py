@@ -145,6 +145,7 @@ def spectra(columns, *, title):
         upper.set_title(plots.plain(name), fontsize=10)
         upper.set_xlabel("eigenvalue, by magnitude")
         lower.set_xlabel(r"$\lambda$")
+        lower.locator_params(axis="x", nbins=6)
     above[0].set_ylabel(r"$\lambda_i$ of $\nabla^2_\alpha\,L_{valid}$")
     below[0].set_ylabel("eigenvalues")
     _legend(figure, styles)
