@@ -89,7 +89,7 @@ def scatter(panels, *, y_label, title, x_scale="linear", share_y=True, styles=No
     figure, grid = _grid(len(panels), title, y_label, styles, share_y=share_y)
     for axes, (x_label, groups) in zip(grid, panels.items(), strict=True):
         for label, points in groups.items():
-            axes.plot(*zip(*points, strict=True), linestyle="none", **styles[label])
+            axes.plot(*plots.drawable(points).T, linestyle="none", **styles[label])
         axes.set_xlabel(plots.plain(x_label))
         axes.set_xscale(x_scale)
     _legend(figure, styles, linestyle="none")

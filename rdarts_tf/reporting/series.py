@@ -2,14 +2,13 @@
 
 import dataclasses
 import itertools
-import math
 
+from rdarts_tf.drawing import plots
 from rdarts_tf.reporting import paper
 from rdarts_tf.reporting.tables import by_task
 
 METHODS = ("darts", "darts_es")  # whose strength is that of their configuration
 _MOST_PANELS = 12  # of a picture
-_LARGEST = 1e100  # that can be drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +104,7 @@ def pages(name, panels):
 
 
 def drawable(numbers):
-    return [n for n in numbers if n is not None and math.isfinite(n) and abs(n) < _LARGEST]
+    return [n for n in numbers if n is not None and abs(n) < plots.LARGEST]
 
 
 def _of_group(group):

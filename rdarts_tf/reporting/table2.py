@@ -54,7 +54,8 @@ def errors(records):
 
 def _strengths(record):
     """(augmentation scale, L2 factor)."""
-    return record.config.get("augmentation_scale", _SCALE), record.config["weight_decay"]
+    scale = record.config.get("augmentation_scale")
+    return _SCALE if scale is None else scale, record.config["weight_decay"]
 
 
 def _full_size(record):
