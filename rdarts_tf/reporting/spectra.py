@@ -35,13 +35,11 @@ def spectra(records, recorded):
         "all its alphas changes nothing" + ("; in the authors' logs 0.001." if recorded else ".")
     )
     without = [record for record in searches if record.curvature() and not record.spectra]
-    yield from missing(
-        "Runs without it; commands that measure it:",
-        [
-            r.spectrum_command if r.has_checkpoints else r.repeat_command("eigensolver", "full")
-            for r in without
-        ],
-    )
+    ready = [record.spectrum_command for record in without if record.has_checkpoints]
+    yield from missing("Runs without it; commands that measure it:", ready)
+    if without and not ready:
+        again = without[0].repeat_command("eigensolver", "full")
+        yield from missing("Runs without it need a search that records it, such as:", [again])
 
 
 def _pictures(groups):

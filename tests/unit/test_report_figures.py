@@ -280,11 +280,12 @@ def test_the_section_of_spectra_names_runs_without_them(tmp_path):
     (tmp_path / "b" / "checkpoints" / "epoch_0003_step_000000.npz").touch()
     blocks = list(spectra.spectra(read(tmp_path), {}))
     assert [block.name for block in of_kind(Picture, blocks)] == ["spectra_0.png"]
+    ready = f"python -m rdarts_tf.analyze {tmp_path / 'b'} --what=spectrum"
+    assert lines(blocks) == [ready]
     path = tmp_path / "c"
-    assert lines(blocks) == [
-        f"python -m rdarts_tf.analyze {tmp_path / 'b'} --what=spectrum",
+    assert lines(spectra.spectra(read(tmp_path / "a", path), {})) == [
         f"python -m rdarts_tf.search --flagfile={path}/flags.cfg --eigensolver=full "
-        f"--run_dir={path}_eigensolverfull",
+        f"--run_dir={path}_eigensolverfull"
     ]
 
 
