@@ -16,6 +16,7 @@ from rdarts_tf.reporting.page import Cell, Heading, Paragraph, Picture, Table
 from rdarts_tf.reporting.tables import by_searching, by_task, family, missing
 
 _MIN_POINTS = 3  # two always lie on a line
+_MOST_LABELS = 21
 _STATISTICS = {"running": "running statistics", "batch": "statistics of each batch"}
 
 
@@ -86,14 +87,15 @@ def _plain_first(group, records):
 
 
 def _drop_panels(searches):
-    """{label of the x axis: {run: points}} of searches of a task."""
-    panels = {
-        f"lambda_max ({words})": {
-            record.label: points for record in searches if (points := _drop_points(record, mode))
-        }
-        for mode, words in _STATISTICS.items()
-    }
-    return {label: groups for label, groups in panels.items() if groups}
+    """{label of the x axis: {run: points}} of searches of a task; of many by space and data set."""
+    few, panels = sum(bool(r.drops) for r in searches) <= _MOST_LABELS, {}
+    for mode, words in _STATISTICS.items():
+        for record in searches:
+            if points := _drop_points(record, mode):
+                label = record.label if few else f"{record.space}, {record.dataset}"
+                groups = panels.setdefault(f"lambda_max ({words})", {})
+                groups.setdefault(label, []).extend(points)
+    return panels
 
 
 def _drop_picture(name, metric, panels):

@@ -232,6 +232,10 @@ class Record:
         return f"python -m rdarts_tf.analyze {_quoted(self.path)} --what=discretization"
 
     @property
+    def report_command(self):
+        return f"python -m rdarts_tf.report {_quoted(self.path)}"
+
+    @property
     def spectrum_command(self):
         return f"python -m rdarts_tf.analyze {_quoted(self.path)} --what=spectrum"
 

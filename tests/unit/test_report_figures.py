@@ -9,6 +9,7 @@ import pytest
 
 from rdarts_tf import report
 from rdarts_tf.analysis import spectrum
+from rdarts_tf.drawing import cell_plot, plots
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import darts_es
 from rdarts_tf.reporting import (
@@ -181,7 +182,7 @@ def test_one_shot_errors_are_drawn_against_test_errors(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(charts, "scatter", lambda panels, **_: drawn.append(panels))
     monkeypatch.setattr(charts, "by_strength", lambda panels, **_: drawn.append(panels))
-    monkeypatch.setattr(strengths.plots, "to_png", lambda figure: b"")
+    monkeypatch.setattr(plots, "to_png", lambda figure: b"")
     for seed, (strength, accuracy, error) in enumerate(((0.0, 0.9, 0.05), (0.2, 0.8, 0.03))):
         run = write_run(tmp_path / str(seed), drop_path_prob=strength, accuracy=accuracy)
         write_result(run, [error])
@@ -215,7 +216,7 @@ def test_many_panels_are_spread_over_pictures():
 def test_drops_by_strength_are_those_of_the_last_epoch(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(charts, "by_strength", lambda panels, **_: drawn.append(panels))
-    monkeypatch.setattr(correlations.plots, "to_png", lambda figure: b"")
+    monkeypatch.setattr(plots, "to_png", lambda figure: b"")
     for strength in (3e-4, 9e-4):
         run = write_run(tmp_path / str(strength), weight_decay=strength)
         write_drops(run, [(2, 0.5, 100 * strength), (0, 0.9, 0.9), (3, 0.7, 0.7)])
@@ -434,6 +435,27 @@ def test_the_page_of_one_run_has_no_figures_by_strength(tmp_path, monkeypatch):
     write_result(run, [0.1])
     headings = [b.text for b in of_kind(Heading, report.blocks(read(run), []))]
     assert not any(text.startswith(("Figures 7", "Figures 15", "Figure 17")) for text in headings)
+
+
+def test_a_page_about_many_runs_does_not_draw_all_edge_weights_and_cells(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "MOST_RUNS", 1)
+    monkeypatch.setattr(correlations, "_MOST_LABELS", 1)
+    monkeypatch.setattr(charts, "alpha_evolution", lambda *args, **given: None)
+    monkeypatch.setattr(cell_plot, "draw_cell", lambda *args, **given: None)
+    for name in ("to_png", "to_svg"):
+        monkeypatch.setattr(plots, name, lambda figure: b"")
+    for number in range(3):
+        run = write_run(tmp_path / str(number))
+        write_drops(run, [(0, 0.1, 0.2)])
+    records = read(tmp_path)
+    blocks = list(figures.alphas(records))
+    assert len(of_kind(Picture, blocks)) == 2
+    assert lines(blocks) == [f"python -m rdarts_tf.report {tmp_path / '1'}"]
+    assert "of 2 others" in of_kind(Paragraph, blocks)[1].text
+    assert len(of_kind(Picture, figures.cells(records))) == 2  # all three found the same
+    assert correlations._drop_panels(records)["lambda_max (running statistics)"] == {
+        "s1, digits": [(0.1, 10.0)] * 3
+    }
 
 
 def test_three_epochs_are_chosen_of_many():
