@@ -28,7 +28,7 @@ def check(eigenvalues):
 
 def is_drawable(eigenvalues):
     """Whether all are finite, and so small that their differences are."""
-    return bool((np.abs(eigenvalues) < 1e100).all())
+    return bool((np.abs(np.asarray(eigenvalues, np.float64)) < 1e100).all())
 
 
 def density(eigenvalues, *, num_points=400):

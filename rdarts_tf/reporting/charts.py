@@ -173,12 +173,12 @@ def _grid(num, title, y_label, styles, *, share_y, columns=_COLUMNS):
     """(Figure, its axes), with place for a legend below; margins are fixed, see `alpha_evolution`."""
     num_columns, num_rows = min(num, columns), -(-num // columns)
     panel = 4.4 if num_columns < 3 else 3.4
-    width = max((panel + 0.7) * num_columns + 0.3, 6.4)
+    width = max((panel + 0.7) * num_columns + 0.6, 6.4)
     below = 0.65 + 0.19 * -(-len(styles) // _num_legend_columns(styles, width))
     height = 3.6 * num_rows + 0.3 + below
     figure = Figure(figsize=(width, height), dpi=plots.DPI)
     figure.suptitle(plots.plain(title), fontsize=11, y=1 - 0.08 / height, va="top")
-    place = {"left": 0.75 / width, "right": 1 - 0.15 / width, "top": 1 - 0.6 / height}
+    place = {"left": 0.95 / width, "right": 1 - 0.25 / width, "top": 1 - 0.6 / height}
     place |= {"bottom": (below + 0.1) / height, "wspace": 0.7 / panel, "hspace": 0.28}
     every = figure.subplots(num_rows, num_columns, squeeze=False, sharey=share_y, gridspec_kw=place)
     for axes in every.flat[num:]:
@@ -188,6 +188,7 @@ def _grid(num, title, y_label, styles, *, share_y, columns=_COLUMNS):
     for axes in every.flat[:num]:
         axes.grid(color="#e0e0e0", linewidth=0.6)
         axes.set_axisbelow(True)
+        axes.tick_params(labelsize=9)
     return figure, list(every.flat[:num])
 
 

@@ -249,6 +249,14 @@ def test_recorded_spectra_are_those_of_the_first_middle_and_last_epoch(tmp_path)
         read(run)
 
 
+@pytest.mark.filterwarnings("error")
+def test_spectra_may_have_single_precision(tmp_path):
+    run = write_run(tmp_path / "run", eigensolver="full")
+    write_spectra(run, {0: eigenvalues(1).astype(np.float32), 1: np.full(4, np.inf, np.float32)})
+    (record,) = read(run)
+    assert list(record.spectra) == [0]
+
+
 def test_spectra_that_were_computed_anew_are_read(tmp_path):
     run = write_run(tmp_path / "run")
     rows = ["run,epoch,index,eigenvalue", "run,1,0,-0.5", "run,1,1,2", "run,2,0,nan"]
