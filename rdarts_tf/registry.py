@@ -9,6 +9,7 @@ Names also come from the files of runs, which may be a stranger's: such a module
 """
 
 import ast
+import functools
 import importlib
 import importlib.util
 import pathlib
@@ -27,6 +28,11 @@ _DISTRUSTED = set()  # folders from which nothing is
 
 def names(kind):
     """The names that `load` accepts for `kind`, sorted; nothing is imported."""
+    return list(_names(kind))
+
+
+@functools.cache  # a page about a thousand runs asks for them a hundred thousand times
+def _names(kind):
     package = importlib.import_module(f"rdarts_tf.{kind}")
     modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
     helpers = {"base"} | set(getattr(package, "HELPERS", ()))

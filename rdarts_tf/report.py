@@ -3,8 +3,9 @@
     python -m rdarts_tf.report runs --out=page
     python -m rdarts_tf.report runs/s1_digits_darts_s2
 
-RUNS are run directories, folders that hold some, or the authors' CSV of eigenvalue trajectories. Writes
-report.md, its pictures beside it, and report.html, which holds them. No TensorFlow.
+RUNS are run directories, folders that hold some, or the authors' logs: eigenvalue_trajectories.csv,
+hessian_samples.npz, or a folder of them. Writes report.md, its pictures beside it, and report.html, which
+holds them. No TensorFlow.
 """
 
 import dataclasses
@@ -14,12 +15,11 @@ import types
 from collections.abc import Iterable
 
 from rdarts_tf import registry
-from rdarts_tf.analysis import trajectory
 from rdarts_tf.config import flags
 from rdarts_tf.config.report import ReportConfig
 from rdarts_tf.config.search import SearchConfig, of_space
 from rdarts_tf.errors import UserError
-from rdarts_tf.reporting import errors, page, paper, table2, tables
+from rdarts_tf.reporting import errors, not_shown, page, paper, recorded, table2, tables
 from rdarts_tf.runs import child, placing, record_reading
 from rdarts_tf.runs.placing import write_files
 
@@ -37,26 +37,36 @@ def write(config, paths):
         raise UserError(
             "nothing to report; give run directories, folders that hold some, or CSV files"
         )
-    records, recorded, refused = _read(paths)
+    records, logs, refused = _read(paths)
     for sentence in refused:
         print(f"not shown: {sentence}", file=sys.stderr)
-    alone = len(records) == 1 and not recorded
+    alone = len(records) == 1 and not any(logs)
     alone &= not refused or [records[0].path] == [pathlib.Path(path) for path in paths]
     folder = config.out or (placing.inside(records[0].path, "report") if alone else "report")
-    files = page_files(list(blocks(records, recorded, refused)))
+    found = list(blocks(records, *logs, refused))
+    files = page_files([*found, *not_shown.not_shown(found)])
     write_files(folder, files, replace=config.overwrite or (alone and not config.out))
     return pathlib.Path(folder)
 
 
-def blocks(records, recorded, refused=()):
+def blocks(records, trajectories, spectra_of=None, refused=()):
     """Yields the blocks of the page.
 
     Args:
         records, refused: run_records.Records and sentences, as record_reading.read gives them.
-        recorded: trajectory.Trajectory list from CSV files.
+        trajectories, spectra_of: of the authors' logs, see recorded.read.
     """
     # Not earlier: matplotlib takes a second to load.
-    from rdarts_tf.reporting import by_class, by_epoch, correlations, figures, language, made_spaces
+    from rdarts_tf.reporting import (
+        by_class,
+        by_epoch,
+        correlations,
+        figures,
+        language,
+        made_spaces,
+        spectra,
+        strengths,
+    )
 
     defaults = dataclasses.asdict(of_space("s1")()) | {"extended_after": None}
     of_paper = [record for record in records if record.task == paper.TASK]
@@ -71,12 +81,15 @@ def blocks(records, recorded, refused=()):
     if of_language := [record for record in records if record.task == language.TASK]:
         yield from language.perplexities(of_language, dataclasses.asdict(of_space("rnn")()))
     yield from tables.selections(records)
-    yield from figures.trajectories(records, [(each, authors) for each in recorded])
+    yield from strengths.errors_by_strength(records, defaults)
+    yield from figures.trajectories(records, [(each, authors) for each in trajectories])
     yield from by_epoch.by_epoch(records)
     yield from made_spaces.made_spaces(records)
+    yield from spectra.spectra(records, spectra_of or {})
     yield from figures.alphas(records)
     yield from figures.cells(records)
     yield from correlations.discretisation(records)
+    yield from correlations.drops_by_strength(records)
     yield from correlations.correlations(records)
 
 
@@ -90,17 +103,17 @@ def page_files(found):
 
 
 def _read(paths):
-    """(Records, Trajectories, refusals): folders hold runs, anything else is read as a CSV file.
+    """(Records, what recorded.read gives, refusals): folders hold runs, or logs of the authors; so do files.
 
     Raises:
         UserError: there is nothing but refusals.
     """
     paths = [pathlib.Path(path) for path in paths]
-    records, refused = record_reading.read([path for path in paths if path.is_dir()])
-    recorded = [each for file in paths if not file.is_dir() for each in trajectory.read_csv(file)]
-    if refused and not (records or recorded):
+    logs = recorded.read([path for path in paths if recorded.is_log(path)])
+    records, refused = record_reading.read([path for path in paths if not recorded.is_log(path)])
+    if refused and not (records or any(logs)):
         raise UserError("; ".join(refused))
-    return records, recorded, refused
+    return records, logs, refused
 
 
 def run():

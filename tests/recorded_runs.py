@@ -92,6 +92,13 @@ def write_drops(run, rows):
     (run / "analysis" / "discretization.csv").write_text(text)
 
 
+def write_spectra(run, spectra):
+    """hessian/epoch_*.npz of {epoch: eigenvalues}, as --eigensolver=full leaves them."""
+    (run / "hessian").mkdir(exist_ok=True)
+    for epoch, values in spectra.items():
+        np.savez(run / "hessian" / f"epoch_{epoch:04d}.npz", spectrum=values, products=0)
+
+
 def write_selection(path, factors=(3e-4, 9e-4), **config):
     """R-DARTS (L2); its second sub-run wins."""
     config = {"method": "rdarts_l2", "curvature": ()} | config

@@ -13,6 +13,24 @@ def largest(eigenvalues, *, count=30):
     return eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")][:count]
 
 
+def chosen(epochs):
+    """The first, the middle and the last of several epochs, each once."""
+    epochs = sorted(epochs)
+    return [*dict.fromkeys((epochs[0], epochs[len(epochs) // 2], epochs[-1]))] if epochs else []
+
+
+def check(eigenvalues):
+    """Raises ValueError unless this is an array of numbers [n], at least one."""
+    if eigenvalues.ndim != 1 or eigenvalues.dtype.kind != "f" or not eigenvalues.size:
+        found = f"{list(eigenvalues.shape)}, {eigenvalues.dtype}"
+        raise ValueError(f"its eigenvalues have shape {found}")
+
+
+def is_drawable(eigenvalues):
+    """Whether all are finite, and so small that their differences are."""
+    return bool((np.abs(np.asarray(eigenvalues, np.float64)) < 1e100).all())
+
+
 def density(eigenvalues, *, num_points=400):
     """(points [num_points], density [num_points]), a Gaussian kernel estimate by Scott's rule.
 

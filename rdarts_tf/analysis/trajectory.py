@@ -12,6 +12,7 @@ from rdarts_tf.methods import darts_es
 from rdarts_tf.methods.tracker import LAMBDA_MAX
 
 RUN_COLUMNS = ("space", "dataset", "drop_path", "l2", "seed", "job")  # what tells runs apart
+_ALIASES = {"max_drop_path_prob": "drop_path", "weight_decay": "l2", "eig_max": "lambda_max"}
 _DEFAULT_L2 = 3e-4
 _MOST_EPOCHS = 10_000
 
@@ -188,6 +189,7 @@ def read_rows(path):
     groups = {}
     try:
         for row in reading.read_rows(path):
+            row = {_ALIASES.get(column, column): value for column, value in row.items()}
             groups.setdefault(tuple(row[column] for column in RUN_COLUMNS), []).append(row)
     except KeyError as error:
         raise UserError(

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from rdarts_tf.analysis import spectrum
 from rdarts_tf.drawing import cell_graph
 
-DPI = 120
+DPI, LARGEST = 120, 1e100  # of what can be drawn
 # The paper's order, then more; its yellow darkened to be seen on white.
 CURVE_COLORS = ("tab:blue", "tab:red", "tab:green", "#d9a400", "tab:cyan", "tab:purple", "#404040")
 STOP = {"marker": "o", "markersize": 9, "linestyle": "none"}
@@ -90,6 +90,7 @@ def confusions(table, names, *, title=""):
     figure = Figure(figsize=(side + 0.6, side), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    names = [plain(name) for name in names]
     if len(names) <= 40:
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
@@ -199,6 +200,12 @@ def regrets(lines, *, title):
     return figure
 
 
+def drawable(numbers):
+    """Floats [n]; None, what is not finite and what has no room on an axis is NaN, a gap."""
+    numbers = np.array(numbers, float)
+    return np.where(np.abs(numbers) < LARGEST, numbers, np.nan)
+
+
 def short_name(primitive):
     """A primitive's name for narrow fields: sep_conv_3x3 -> sep 3x3, skip_connect -> skip."""
     for word in ("_conv", "_pool", "_connect"):
@@ -231,16 +238,15 @@ def _to_bytes(figure, kind, **options):
 
 
 def _draw_curve(axes, curve, color):
-    lambda_max, averages = (
-        np.array(values, float) for values in (curve.lambda_max, curve.local_average)
-    )  # None becomes NaN, a gap
+    lambda_max, averages = map(drawable, (curve.lambda_max, curve.local_average))
     axes.plot(curve.epochs, lambda_max, color=color, linewidth=0.7, alpha=0.45)
     axes.plot(curve.epochs, averages, color=color, linewidth=2)
     for epoch in curve.rollbacks:
         axes.axvline(epoch, color=color, **ROLLBACK)
     for epoch, style in ((curve.offline_stop_epoch, OFFLINE_STOP), (curve.stop_epoch, STOP)):
         if epoch is not None:
-            axes.plot(epoch, curve.local_average_at(epoch), color=color, zorder=3, **style)
+            average = drawable([curve.local_average_at(epoch)])
+            axes.plot([epoch], average, color=color, zorder=3, **style)
 
 
 def _curve_legend(colors, curves):

@@ -22,7 +22,7 @@ def by_class(records):
             f"{_percent(told['balanced_accuracy'])} %"
             + (f", top-5 accuracy {_percent(top_5)} %." if top_5 is not None else ".")
         )
-        if "confusions" in told:
+        if told.get("confusions"):
             content = plots.to_png(plots.confusions(told["confusions"], list(errors)))
             yield Picture(f"confusions_{number}.png", content, f"confusions of {name}")
 

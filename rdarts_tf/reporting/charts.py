@@ -1,9 +1,10 @@
-"""Figures of a report that `plots` does not have: alpha over the epochs, scatter plots."""
+"""Figures of a report that `plots` does not have: alpha over the epochs, points, strengths, spectra."""
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from rdarts_tf.analysis import spectrum
 from rdarts_tf.drawing import plots
 
 # The same colour in every figure; others take the rest in turn.
@@ -23,6 +24,8 @@ OTHER_COLORS = ("tab:pink", "tab:brown", "tab:olive", "#6060c0")
 MARKERS = "osD^v"
 _FEW_EPOCHS = 10
 _LEAST_HEIGHT = 0.02  # of a panel of edge weights: less would draw rounding as movement
+_COLUMNS = 4  # of panels
+_BINS = 24
 
 
 def alpha_evolution(edge_weights, *, primitives, title, num_inputs=2, chosen=()):
@@ -68,7 +71,7 @@ def alpha_evolution(edge_weights, *, primitives, title, num_inputs=2, chosen=())
     return figure
 
 
-def scatter(panels, *, y_label, title, x_scale="linear"):
+def scatter(panels, *, y_label, title, x_scale="linear", share_y=True, styles=None):
     """Figure of points, panels side by side.
 
     Args:
@@ -77,26 +80,144 @@ def scatter(panels, *, y_label, title, x_scale="linear"):
         y_label: of all panels.
         title: text above.
         x_scale: linear or log.
+        share_y: whether the panels have one scale.
+        styles: {label of points: `point_style`}; None: in turn.
     Returns:
         matplotlib Figure.
     """
-    labels = list(dict.fromkeys(label for groups in panels.values() for label in groups))
-    num_lines = -(-len(labels) // 2)
-    size = (5.4 * len(panels), 4 + 0.2 * num_lines)
-    figure = Figure(figsize=size, dpi=plots.DPI, layout="constrained")
-    figure.suptitle(plots.plain(title), fontsize=11)
-    all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    styles = {label: _point_style(index) for index, label in enumerate(labels)}
-    for axes, (x_label, groups) in zip(all_axes, panels.items(), strict=True):
+    styles = styles or _styles(panels)
+    figure, grid = _grid(len(panels), title, y_label, styles, share_y=share_y)
+    for axes, (x_label, groups) in zip(grid, panels.items(), strict=True):
         for label, points in groups.items():
-            axes.plot(*zip(*points, strict=True), **styles[label])
-        axes.set_xlabel(x_label)
+            axes.plot(*plots.drawable(points).T, linestyle="none", **styles[label])
+        axes.set_xlabel(plots.plain(x_label))
         axes.set_xscale(x_scale)
-        axes.grid(color="#e0e0e0", linewidth=0.6)
-    all_axes[0].set_ylabel(y_label)
-    marks = [Line2D([], [], label=plots.plain(label), **style) for label, style in styles.items()]
-    figure.legend(handles=marks, loc="outside lower center", ncols=2, fontsize=8)
+    _legend(figure, styles, linestyle="none")
     return figure
+
+
+def by_strength(panels, *, x_label, y_label, title):
+    """Figure of means with population standard deviations, and of each number, by strength.
+
+    Strengths stand in equal steps, since those of L2 are multiples and may be 0.
+
+    Args:
+        panels: {title of a panel: {label: {strength: [number, ...]}}}; lines of the same label share
+            colour and marker.
+        x_label, y_label: of all panels.
+        title: text above.
+    Returns:
+        matplotlib Figure.
+    """
+    styles = _styles(panels)
+    figure, grid = _grid(len(panels), title, y_label, styles, share_y=False)
+    groups = [points for lines in panels.values() for points in lines.values()]
+    strengths = sorted({strength for points in groups for strength in points})
+    for axes, (name, lines) in zip(grid, panels.items(), strict=True):
+        for label, points in lines.items():
+            _draw_means(axes, points, strengths, styles[label])
+        axes.set(xlabel=x_label, xlim=(-0.4, len(strengths) - 0.6))
+        axes.set_title(plots.plain(name), fontsize=10)
+        axes.set_xticks(range(len(strengths)), [f"{strength:g}" for strength in strengths])
+    _legend(figure, styles)
+    return figure
+
+
+def spectra(columns, *, title):
+    """Figure of the 30 eigenvalues of the largest magnitude, above, and of their distribution, below.
+
+    As Figures 15 and 16 of Zela et al. 2020.
+
+    Args:
+        columns: {title of a column: {label: eigenvalues [n]}}; lines of the same label share a colour.
+    Returns:
+        matplotlib Figure.
+    """
+    styles = {label: {"color": style["color"]} for label, style in _styles(columns).items()}
+    figure, grid = _grid(2 * len(columns), title, "", styles, share_y="row", columns=len(columns))
+    above, below = grid[: len(columns)], grid[len(columns) :]
+    for upper, lower, (name, lines) in zip(above, below, columns.items(), strict=True):
+        largest = {label: spectrum.largest(values) for label, values in lines.items()}
+        edges = np.histogram_bin_edges(np.concatenate([*largest.values()]), bins=_BINS)
+        for label, values in largest.items():
+            upper.plot(range(1, len(values) + 1), values, ".-", linewidth=0.6, **styles[label])
+            lower.stairs(np.histogram(values, edges)[0], edges, linewidth=1.4, **styles[label])
+        upper.set_title(plots.plain(name), fontsize=10)
+        upper.set_xlabel("eigenvalue, by magnitude")
+        lower.set_xlabel(r"$\lambda$")
+        lower.locator_params(axis="x", nbins=6)
+    above[0].set_ylabel(r"$\lambda_i$ of $\nabla^2_\alpha\,L_{valid}$")
+    below[0].set_ylabel("eigenvalues")
+    _legend(figure, styles)
+    return figure
+
+
+def point_style(color, marker):
+    """Keywords of `plot`, by two numbers."""
+    return {
+        "color": plots.CURVE_COLORS[color % len(plots.CURVE_COLORS)],
+        "marker": MARKERS[marker % len(MARKERS)],
+        "markersize": 6,
+        "alpha": 0.85,
+    }
+
+
+def _styles(panels):
+    """{label: style} of panels {name: {label: ...}}."""
+    labels = dict.fromkeys(label for groups in panels.values() for label in groups)
+    turn = len(plots.CURVE_COLORS)
+    return {label: point_style(index, index // turn) for index, label in enumerate(labels)}
+
+
+def _grid(num, title, y_label, styles, *, share_y, columns=_COLUMNS):
+    """(Figure, its axes), with place for a legend below; margins are fixed, see `alpha_evolution`."""
+    num_columns, num_rows = min(num, columns), -(-num // columns)
+    panel = 4.4 if num_columns < 3 else 3.4
+    width = max((panel + 0.7) * num_columns + 0.6, 6.4)
+    below = 0.65 + 0.19 * -(-len(styles) // _num_legend_columns(styles, width))
+    height = 3.6 * num_rows + 0.3 + below
+    figure = Figure(figsize=(width, height), dpi=plots.DPI)
+    figure.suptitle(plots.plain(title), fontsize=11, y=1 - 0.08 / height, va="top")
+    place = {"left": 0.95 / width, "right": 1 - 0.25 / width, "top": 1 - 0.6 / height}
+    place |= {"bottom": (below + 0.1) / height, "wspace": 0.7 / panel, "hspace": 0.28}
+    every = figure.subplots(num_rows, num_columns, squeeze=False, sharey=share_y, gridspec_kw=place)
+    for axes in every.flat[num:]:
+        axes.remove()
+    for axes in every[:, 0]:
+        axes.set_ylabel(y_label)
+    for axes in every.flat[:num]:
+        axes.grid(color="#e0e0e0", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(labelsize=9)
+    return figure, list(every.flat[:num])
+
+
+def _num_legend_columns(styles, width):
+    """As many as fit beside each other, four at most."""
+    longest = max((len(label) for label in styles), default=0)
+    return min(max(int(width / (0.075 * longest + 0.6)), 1), 4)
+
+
+def _legend(figure, styles, **more):
+    lines = [
+        Line2D([], [], label=plots.plain(label), **style, **more) for label, style in styles.items()
+    ]
+    num_columns = _num_legend_columns(styles, figure.get_figwidth())
+    figure.legend(handles=lines, loc="lower center", ncols=num_columns, fontsize=8)
+
+
+def _draw_means(axes, points, strengths, style):
+    """A line of means with deviations, and each number small.
+
+    Args:
+        points: {strength: [number, ...]}, all of them among the strengths.
+    """
+    places = {strengths.index(strength): np.array(numbers) for strength, numbers in points.items()}
+    places = dict(sorted(places.items()))
+    means, deviations = zip(*((n.mean(), n.std()) for n in places.values()), strict=True)
+    axes.errorbar([*places], means, deviations, capsize=3, **style)
+    for place, numbers in places.items():
+        axes.plot([place] * len(numbers), numbers, ".", color=style["color"], alpha=0.35)
 
 
 def _places(num_edges, num_inputs):
@@ -134,15 +255,4 @@ def _primitive_colors(names):
     others = [name for name in names if name not in known]
     return known | {
         name: OTHER_COLORS[index % len(OTHER_COLORS)] for index, name in enumerate(others)
-    }
-
-
-def _point_style(index):
-    turns, color = divmod(index, len(plots.CURVE_COLORS))
-    return {
-        "color": plots.CURVE_COLORS[color],
-        "marker": MARKERS[turns % len(MARKERS)],
-        "linestyle": "none",
-        "markersize": 6,
-        "alpha": 0.85,
     }

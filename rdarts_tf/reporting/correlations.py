@@ -4,23 +4,25 @@ Functions of run_records.Records that return blocks of report_page.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 from scipy import stats
 
 from rdarts_tf.analysis import trajectory
 from rdarts_tf.drawing import plots
-from rdarts_tf.reporting import charts, paper
+from rdarts_tf.reporting import charts, paper, series
 from rdarts_tf.reporting.page import Cell, Heading, Paragraph, Picture, Table
 from rdarts_tf.reporting.tables import by_searching, by_task, family, missing
 
 _MIN_POINTS = 3  # two always lie on a line
+_MOST_LABELS = 21
 _STATISTICS = {"running": "running statistics", "batch": "statistics of each batch"}
 
 
 def discretisation(records):
     """Part 7: what the one-shot model loses when it is made discrete, against lambda_max."""
-    yield Heading("Discretisation drop against lambda_max")
+    yield Heading("Figure 5: discretisation drop against lambda_max")
     searches = [record for record in family(records) if record.curvature() and not record.selects]
     groups = [(group[0].metric, _drop_panels(group)) for group in by_task(searches).values()]
     groups = [(metric, panels) for metric, panels in groups if panels]
@@ -39,6 +41,19 @@ def discretisation(records):
         yield from by_searching("It needs a search that measures lambda_max and keeps checkpoints:")
 
 
+def drops_by_strength(records):
+    """Figure 17: the drop after the last epoch that has one, where searches vary a strength."""
+    measured = [record for record in family(records) if record.drops]
+    pictures = [
+        picture
+        for number, (regulariser, every) in enumerate(series.of_tasks(measured))
+        for picture in _strength_pictures(f"drop_by_strength_{number}", regulariser, every)
+    ]
+    if pictures:
+        yield Heading("Figure 17: discretisation drop by strength of regularisation")
+        yield from pictures
+
+
 def correlations(records):
     """Part 8: lambda_max against the test error, with coefficients, by space and data set."""
     groups = {}
@@ -47,7 +62,7 @@ def correlations(records):
             groups.setdefault((record.space, record.dataset), []).append(record)
     scores = dict.fromkeys(record.score.words for record in records) or ("error",)
     score = " or ".join(scores)
-    yield Heading(f"lambda_max against test {score}")
+    yield Heading(f"Figure 4: lambda_max against test {score}")
     for number, (key, group) in enumerate(groups.items()):
         title = ", ".join(key)
         tested = [record for record in group if record.tests]
@@ -72,24 +87,22 @@ def _plain_first(group, records):
 
 
 def _drop_panels(searches):
-    """{label of the x axis: {run: points}} of searches of a task."""
-    panels = {
-        f"lambda_max ({words})": {
-            record.label.replace("$", r"\$"): points
-            for record in searches
-            if (points := _drop_points(record, mode))
-        }
-        for mode, words in _STATISTICS.items()
-    }
-    return {label: groups for label, groups in panels.items() if groups}
+    """{label of the x axis: {run: points}} of searches of a task; of many by space and data set."""
+    few, panels = sum(bool(r.drops) for r in searches) <= _MOST_LABELS, {}
+    for mode, words in _STATISTICS.items():
+        for record in searches:
+            if points := _drop_points(record, mode):
+                label = record.label if few else f"{record.space}, {record.dataset}"
+                groups = panels.setdefault(f"lambda_max ({words})", {})
+                groups.setdefault(label, []).extend(points)
+    return panels
 
 
 def _drop_picture(name, metric, panels):
     """How much worse the last metric of the one-shot model gets."""
-    more, unit = metric.better > 0, "points of %" if metric.unit == "%" else metric.unit
-    change = f"{metric.words} {'drop' if more else 'rise'}"
-    y_label = ", ".join(filter(None, (change, unit)))
+    change, y_label = _drop_words(metric)
     figure = charts.scatter(panels, y_label=y_label, title="discretisation drop")
+    more = metric.better > 0
     words = metric.words[0].upper() + metric.words[1:]
     return Picture(
         name,
@@ -99,6 +112,37 @@ def _drop_picture(name, metric, panels):
         "its discrete version with the same weights, a point for each checkpoint; BatchNorm with "
         "running statistics and with those of each batch. As Figure 5b of the paper.",
     )
+
+
+def _drop_words(metric):
+    """("accuracy drop", "accuracy drop, points of %")."""
+    change = f"{metric.words} {'drop' if metric.better > 0 else 'rise'}"
+    unit = "points of %" if metric.unit == "%" else metric.unit
+    return change, ", ".join(filter(None, (change, unit)))
+
+
+def _strength_pictures(name, regulariser, every):
+    """Yields Pictures of the drops of the series.Series of a task."""
+    change, y_label = _drop_words(every[0].records[0].metric)
+    found = {}
+    for each, (mode, words) in itertools.product(every, _STATISTICS.items()):
+        if numbers := each.numbers(lambda record, mode=mode: _last_drop(record, mode)):
+            found.setdefault(each.panel, {})[f"{each.label}, {words}"] = numbers
+    title = f"{change} by {regulariser.words}"
+    for file, panels in series.pages(name, found):
+        figure = charts.by_strength(panels, x_label=regulariser.words, y_label=y_label, title=title)
+        caption = (
+            "Means and population standard deviations over searches; as Figure 17 of the paper."
+        )
+        yield Picture(file, plots.to_png(figure), title, caption)
+
+
+def _last_drop(record, mode):
+    """The drop up to the epoch of the result, as told; None where there is none."""
+    name = f"{mode}/{record.metric.name}_drop"
+    rows = [row for row in record.drops if name in row and row["epoch"] < len(record.history)]
+    last = max(rows, key=lambda row: row["epoch"], default=None)
+    return last and record.metric.factor * last[name]
 
 
 def _drop_points(record, mode):
@@ -120,9 +164,9 @@ def _correlation_picture(name, records, title):
         tested = score.factor * record.tests[0].mean
         values = (record.lambda_max, record.mean_lambda_max)
         for groups, value in zip(panels.values(), values, strict=True):
-            groups.setdefault(record.method.replace("$", r"\$"), []).append((value, tested))
+            groups.setdefault(record.method, []).append((value, tested))
     y_label = f"test {score.heading}"
-    figure = charts.scatter(panels, y_label=y_label, title=title.replace("$", r"\$"))
+    figure = charts.scatter(panels, y_label=y_label, title=title)
     alt = f"test {score.words} against lambda_max of {title}"
     caption = f"Test {score.words} of the retrained cells, a point for each run; as Figure 4 of the paper."
     return Picture(name, plots.to_png(figure), alt, caption)

@@ -4,7 +4,6 @@ Functions of run_records.Records, all of paper.TASK but where they say otherwise
 """
 
 import math
-import statistics
 
 from rdarts_tf.reporting import paper
 from rdarts_tf.reporting.page import Cell, Heading, Paragraph, Table
@@ -15,6 +14,7 @@ from rdarts_tf.reporting.tables import (
     curvature,
     family,
     fill_by_searching,
+    mean_of,
     missing,
     number,
     tested,
@@ -54,6 +54,17 @@ def full_spaces(records, defaults):
     if found:
         yield Heading("Table 4: full spaces", level=3)
         yield from _error_table(_tested_cells(found, defaults), printed, doubts)
+        untested = [r.evaluate_command for r in found if r.genotype and not r.tests]
+        yield from missing("Runs of it without a test; commands that lead to it:", untested)
+        searched = {(*an_example([r]), r.method) for r in found}
+        others = {"darts": "'best_of(darts, seeds=4)'", "rdarts_l2": "rdarts_l2"}
+        lacking = [
+            f"{SEARCH.format(space, dataset)} --method={spec}"
+            for space, dataset in sorted({each[:2] for each in searched})
+            for method, spec in others.items()
+            if (space, dataset, method) not in searched
+        ]
+        yield from missing("Its other searches:", lacking)
 
 
 def _mean_errors(records, defaults):
@@ -87,7 +98,7 @@ def _tested_cells(records, defaults):
     for record in records:
         row = ours.setdefault((record.dataset, record.space), {})
         for test in record.tests[:1]:
-            note = _protocol(record.searched, [test], defaults)
+            note = protocol(record.searched, [test], defaults)
             row.setdefault(record.method, []).append(Cell(tested(record), notes=(note,)))
     return ours
 
@@ -95,26 +106,30 @@ def _tested_cells(records, defaults):
 def _is_plain(record, defaults):
     """Whether a run has the regularisation of Tables 1 and 6."""
     names = ("weight_decay", "drop_path_prob")
-    return all(math.isclose(record.config[name], defaults[name]) for name in names)
+    return all(math.isclose(_strength(record, n, defaults), defaults[n]) for n in names)
+
+
+def _strength(record, name, defaults):
+    """Of its configuration, which may lack it."""
+    found = record.config.get(name)
+    return defaults[name] if found is None else found
 
 
 def _mean_cell(group, defaults):
     """Mean +- population standard deviation over searches that differ in the seed."""
-    tests, score = [record.tests[0] for record in group], group[0].score
-    means = [test.mean for test in tests]
-    spread = f" ± {number(score, statistics.pstdev(means))}" if len(means) > 1 else ""
-    text = f"{number(score, statistics.fmean(means))}{spread} (n = {len(means)})"
+    tests = [record.tests[0] for record in group]
+    text = mean_of(group[0].score, [test.mean for test in tests])
     seeds = ", ".join(str(seed) for seed in sorted(record.config["seed"] for record in group))
-    return Cell(text, notes=(f"{_protocol(group[0], tests, defaults)} Search seeds: {seeds}.",))
+    return Cell(text, notes=(f"{protocol(group[0], tests, defaults)} Search seeds: {seeds}.",))
 
 
-def _protocol(record, tests, defaults):
-    """What tells a value of ours from the paper's: epochs of retraining and all other settings."""
+def protocol(record, tests, defaults, *, without=()):
+    """What tells a value of ours from the paper's: epochs of retraining and all settings but `without`."""
     changed = [
         f"{name}={value}"
         for name, value in record.settings().items()
         if value != defaults.get(name, value)
-        and name not in ("space", "dataset")
+        and name not in ("space", "dataset", *without)
         and (name != "method" or "(" in value)
     ]
     epochs = ", ".join(str(epochs) for epochs in sorted({test.epochs for test in tests}))
@@ -185,7 +200,8 @@ def _drop_path_runs(records, defaults):
         if record.config["method"] == "darts"
         and math.isclose(record.config["weight_decay"], defaults["weight_decay"])
     ]
-    if not any(r.config["drop_path_prob"] > 0 or r.dataset == "cifar10" for r in found):
+    drop_path = {record: _strength(record, "drop_path_prob", defaults) for record in found}
+    if not any(drop_path[r] > 0 or r.dataset == "cifar10" for r in found):
         space, dataset = an_example(records)
         commands = [
             f"{SEARCH.format(space, dataset)} --drop_path_prob={p}" for p in (0.2, 0.4, 0.6)
@@ -194,24 +210,24 @@ def _drop_path_runs(records, defaults):
         return
     header = ("data set", "space", "drop path", "seed", "validation accuracy, %")
     header += ("test accuracy, %", "parameters, M", "lambda_max")
-    found.sort(key=lambda r: (r.dataset, r.space, r.config["drop_path_prob"], r.config["seed"]))
-    rows = tuple(_drop_path_row(record, printed, defaults) for record in found)
+    found.sort(key=lambda r: (r.dataset, r.space, drop_path[r], r.config["seed"]))
+    rows = tuple(_drop_path_row(record, drop_path[record], printed, defaults) for record in found)
     yield Table(header, rows, num_labels=2)
     yield Paragraph(
         "Parameters with auxiliary head. Seeds have only their numbers in common with the paper's."
     )
 
 
-def _drop_path_row(record, printed, defaults):
+def _drop_path_row(record, drop_path, printed, defaults):
     config, test = record.config, record.tests[0] if record.tests else None
-    key = (record.dataset, record.space, config["drop_path_prob"], config["seed"])
+    key = (record.dataset, record.space, drop_path, config["seed"])
     row, last = printed.get(key, {}), (record.history or [{}])[-1]
     parameters = test and test.num_parameters_with_auxiliary_head
     return (
         Cell(record.dataset),
         Cell(record.space),
-        Cell(f"{config['drop_path_prob']:g}"),
-        Cell(str(config["seed"]), notes=(_protocol(record, [test], defaults),) if test else ()),
+        Cell(f"{drop_path:g}"),
+        Cell(str(config["seed"]), notes=(protocol(record, [test], defaults),) if test else ()),
         Cell(
             number(record.metric, last.get("validation/accuracy")), row.get("search_valid_acc", "")
         ),

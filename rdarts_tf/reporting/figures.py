@@ -15,6 +15,8 @@ from rdarts_tf.reporting import charts
 from rdarts_tf.reporting.page import Cell, Heading, Paragraph, Picture, Table
 from rdarts_tf.reporting.tables import DASH, by_searching, curvature, family, missing
 
+MOST_RUNS = 20  # whose edge weights and cells are drawn: seconds a run
+
 
 def trajectories(records, recorded):
     """Part 4: lambda_max over the epochs, stops and rollbacks.
@@ -22,7 +24,7 @@ def trajectories(records, recorded):
     Args:
         recorded: (trajectory.Trajectory, methods.base.Method) pairs of CSV files.
     """
-    yield Heading("lambda_max over the epochs")
+    yield Heading("Figures 6, 13, 14: lambda_max over the epochs")
     searches = [record for record in family(records) if not record.selects]
     measured = [record for record in searches if record.curvature()]
     curves = [
@@ -68,7 +70,8 @@ def alphas(records):
         )
     else:
         yield from by_searching("A search records it:")
-    for number, record in enumerate(found):
+    yield from _beyond(found)
+    for number, record in enumerate(found[:MOST_RUNS]):
         yield Heading(f"Edge weights of {record.label}", level=3)
         space = record.make_space()
         for cell_type, raw in record.alphas.items():
@@ -90,7 +93,8 @@ def cells(records):
     for record in family(records):
         if record.genotype:
             groups.setdefault(str(record.genotype), []).append(record)
-    for number, group in enumerate(groups.values()):
+    yield from _beyond([group[0] for group in groups.values()])
+    for number, group in enumerate([*groups.values()][:MOST_RUNS]):
         others = f" and {len(group) - 1} more" if len(group) > 1 else ""
         yield Heading(f"Cells of {group[0].label}{others}", level=3)
         if others:
@@ -105,12 +109,20 @@ def cells(records):
         yield from by_searching("A search finds them:")
 
 
+def _beyond(found):
+    """What a page says of the runs that would make it too long."""
+    if more := found[MOST_RUNS:]:
+        text = f"Shown of {MOST_RUNS} runs; of {len(more)} others the page about one alone does:"
+        yield from missing(text, [more[0].report_command])
+
+
 def _trajectory(record):
     """(trajectory.Trajectory, methods.base.Method) of a search, all its epochs."""
     found = trajectory.of_run(record.label, record.metrics)
-    label = record.label.replace("$", r"\$")  # else matplotlib reads formulas
-    figure = f"{record.space}, {record.dataset}".replace("$", r"\$")
-    return dataclasses.replace(found, figure=figure, panels={"": label}), record.make_method()
+    figure = f"{record.space}, {record.dataset}"
+    return dataclasses.replace(
+        found, figure=figure, panels={"": record.label}
+    ), record.make_method()
 
 
 def _figures(curves):

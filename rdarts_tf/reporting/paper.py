@@ -2,6 +2,7 @@
 
 import csv
 import pathlib
+import statistics
 
 TASK = "image_classification"  # of its tables
 FOLDER = pathlib.Path(__file__).parent / "paper_tables"
@@ -71,6 +72,25 @@ def drop_path_runs():
         ("cifar10", row["space"], float(row["max_drop_path_prob"]), int(row["seed"])): row
         for row in read("table5_cifar10_drop_path")
     }
+
+
+_PLAIN = {"drop_path_prob": 0.0, "weight_decay": 3e-4}  # of Table 1
+
+
+def by_strength(field):
+    """{(data set, space, method): {strength: test error}}, of Table 1 and the means of Table 5."""
+    found = {
+        (*key, method): {_PLAIN[field]: row[method]}
+        for key, row in mean_errors()[0].items()
+        for method in ("darts", "darts_es")
+    }
+    groups = {}
+    for (dataset, space, strength, _), row in drop_path_runs().items():
+        groups.setdefault((dataset, space, strength), []).append(100 - float(row["test_acc"]))
+    for (dataset, space, strength), errors in groups.items() if field == "drop_path_prob" else ():
+        text = f"{statistics.fmean(errors):.2f} ± {statistics.pstdev(errors):.2f}"
+        found[dataset, space, "darts"].setdefault(strength, text)
+    return found
 
 
 def _errors(name, columns):

@@ -5,6 +5,7 @@ Functions of run_records.Records that return blocks of report_page.
 
 import math
 import shlex
+import statistics
 
 from rdarts_tf.reporting.page import Cell, Commands, Heading, Paragraph, Table
 
@@ -143,7 +144,7 @@ def _run_row(record):
         Cell(record.space),
         Cell(record.dataset),
         Cell(config["method"]),
-        Cell(_regularisation(record)),
+        Cell(regularisation(record)),
         Cell(_state(record)),
         Cell(str(config["seed"])),
         Cell(number(metric, validated)),
@@ -154,12 +155,13 @@ def _run_row(record):
     )
 
 
-def _regularisation(record):
+def regularisation(record):
     """L2 factor and, if the task has it, drop path; where rollbacks raised them, first and last."""
     if record.selects:
         return "see Selections" if record.selection else DASH
     names = {"L2": "weight_decay", "drop path": "drop_path_prob"}
-    first = {words: record.config[name] for words, name in names.items() if name in record.config}
+    first = {words: record.config.get(name) for words, name in names.items()}
+    first = {words: value for words, value in first.items() if value is not None}
     last = (record.metrics or [{}])[-1].get("search/weight_decay")
     raised = {"L2": last} if last is not None and not math.isclose(last, first["L2"]) else {}
     return ", ".join(
@@ -188,6 +190,12 @@ def tested(record):
     return f"{number(score, test.mean)}{spread} (n = {test.num_seeds})"
 
 
+def mean_of(score, numbers):
+    """4.00 ± 0.82 (n = 3): mean and population standard deviation over searches."""
+    spread = f" ± {number(score, statistics.pstdev(numbers))}" if len(numbers) > 1 else ""
+    return f"{number(score, statistics.fmean(numbers))}{spread} (n = {len(numbers)})"
+
+
 def _selection_table(record):
     header = ("run", "method", "seed", "L2", "drop path", "skips", "lambda_max")
     header += (f"validation {record.score.heading}", "parameters", "")
@@ -204,7 +212,7 @@ def _selection_row(record, run):
         f"{run['weight_decay']:g}",
         f"{run['drop_path_prob']:g}",
         str(run[record.skips_name]),
-        curvature(run["lambda_max"]),
+        curvature(run.get("lambda_max")),
         number(record.score, run[record.validation_score]),
         f"{run['num_parameters']:,}",
         "winner" if wins else "",

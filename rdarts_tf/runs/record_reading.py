@@ -3,16 +3,21 @@
 import dataclasses
 import os
 import pathlib
+import re
+
+import numpy as np
 
 from rdarts_tf import reading, registry
-from rdarts_tf.analysis import csv_table, regret
+from rdarts_tf.analysis import csv_table, regret, spectrum
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import files, schemas, search_epochs
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.run_records import Evaluation, Record
 
 _EXAMINED = {"balanced_accuracy": schemas.NUMBER, "error_by_class": {"*?": schemas.NUMBER}}
-_EXAMINED |= {"top_5_accuracy?": schemas.NUMBER, "*": schemas.ANY}
+_EXAMINED |= {"top_5_accuracy?": schemas.NUMBER, "confusions?": [[schemas.NUMBER]]}
+_EXAMINED |= {"*": schemas.ANY}
+_HESSIAN = re.compile(r"epoch_(\d{4,9})\.npz")
 _WITH_HEAD = "num_parameters_with_auxiliary_head"
 
 
@@ -94,6 +99,7 @@ def _read(record, common, refused):
         genotype=None if record.config.get("extending") else run_dir.read_genotype(),
         evaluations=tuple(_evaluations(path, record.score.name)),
         drops=_drops(path, record.metric.name),
+        spectra=_spectra(path, record.config),
         has_checkpoints=any(not step for (_, step), _ in run_dir.list_checkpoints()),
         selection=_selection(record),
         parts=tuple(_read_all(found, common, refused)),
@@ -138,6 +144,7 @@ def _evaluations(path, score):
                 num_seeds=len(result["seeds"]),
                 examined=_examined(result),
                 config=RunDir(file.parent).read_json("config.json") or {},
+                seeds=tuple(result["seeds"]),
                 **{name: result[name] for name in ("split", "dataset", "epochs", "num_parameters")},
                 **numbers,
             )
@@ -166,23 +173,64 @@ def _examined(result):
     examined = result.get("examined") or {}
     if examined:
         schemas.check(examined, _EXAMINED)
+        num_classes = len(examined["error_by_class"])
+        table = examined.get("confusions") or []
+        if table and {len(table), *map(len, table)} != {num_classes}:
+            raise ValueError(f"its confusions are not of {num_classes} classes")
     return examined
 
 
 def _drops(path, metric):
-    """Rows of a run's discretization.csv; of a table of several runs, its own."""
-    file = path / "analysis" / "discretization.csv"
-    if not file.exists():
-        return []
-    with damage(file):
-        rows = reading.read_rows(file)
-        if len({row["run"] for row in rows}) > 1:
-            rows = [row for row in rows if row["run"] == csv_table.plain(path.resolve().name)]
+    """Rows of a run's discretization.csv."""
+    with damage(path / "analysis" / "discretization.csv"):
+        rows = _analyzed(path, "discretization")
         names = [name for name in rows[0] if name.endswith(f"/{metric}_drop")] if rows else []
         return [
             {"epoch": int(row["epoch"])} | {name: float(row[name]) for name in names}
             for row in rows
         ]
+
+
+def _analyzed(path, what):
+    """The rows of analysis/WHAT.csv; of a table of several runs, its own; none where there is none."""
+    file = path / "analysis" / f"{what}.csv"
+    if not file.exists():
+        return []
+    rows = reading.read_rows(file)
+    if len({row["run"] for row in rows}) > 1:
+        rows = [row for row in rows if row["run"] == csv_table.plain(path.resolve().name)]
+    return rows
+
+
+def _spectra(path, config):
+    """{epoch: eigenvalues} at the first, middle and last epoch of those that have a spectrum."""
+    files_of = {}
+    if config.get("eigensolver") == "full":
+        matches = [(_HESSIAN.fullmatch(file.name), file) for file in path.glob("hessian/*.npz")]
+        files_of = {int(match[1]): file for match, file in matches if match}
+    found = {epoch: _spectrum(files_of[epoch]) for epoch in spectrum.chosen(files_of)}
+    found = {epoch: values for epoch, values in found.items() if values is not None}
+    return found or _analyzed_spectra(path)
+
+
+def _spectrum(file):
+    """The eigenvalues in a file of hessian/; None where it has none, or a NaN among them."""
+    with damage(file):
+        values = files.load_npz(file).get("spectrum")
+        if values is None:
+            return None
+        spectrum.check(values)
+        return values if spectrum.is_drawable(values) else None
+
+
+def _analyzed_spectra(path):
+    """Likewise of analysis/spectrum.csv."""
+    found = {}
+    with damage(path / "analysis" / "spectrum.csv"):
+        for row in _analyzed(path, "spectrum"):
+            found.setdefault(int(row["epoch"]), []).append(float(row["eigenvalue"]))
+    some = {epoch: np.array(found[epoch]) for epoch in spectrum.chosen(found)}
+    return {epoch: values for epoch, values in some.items() if spectrum.is_drawable(values)}
 
 
 def _selection(record):

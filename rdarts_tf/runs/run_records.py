@@ -32,6 +32,7 @@ class Evaluation:
         num_parameters, num_parameters_with_auxiliary_head: numbers; the latter may be None.
         examined: what the task says of the answers by class, {} if nothing.
         config: fields of its config.json.
+        seeds: {name: number} of each training.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Evaluation:
     num_parameters_with_auxiliary_head: int | None
     examined: dict = dataclasses.field(default_factory=dict)
     config: dict = dataclasses.field(default_factory=dict)
+    seeds: tuple[dict, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,6 +65,7 @@ class Record:
         evaluations: tuple of Evaluation.
         by_epoch: {epoch: tuple of Evaluation} of what the search would have returned after it.
         drops: rows of analysis/discretization.csv with "epoch" and numbers.
+        spectra: {epoch: eigenvalues of the Hessian [n]} of a few epochs.
         has_checkpoints: whether it holds one of a whole epoch.
         selection: of a run that chooses among others: {"winner": name, "runs": [...]}.
         parts: Records of those others.
@@ -79,6 +82,7 @@ class Record:
     evaluations: tuple[Evaluation, ...] = ()
     by_epoch: dict[int, tuple[Evaluation, ...]] = dataclasses.field(default_factory=dict)
     drops: list[dict] = ()
+    spectra: dict = dataclasses.field(default_factory=dict)
     has_checkpoints: bool = False
     selection: dict | None = None
     parts: tuple["Record", ...] = ()
@@ -239,6 +243,14 @@ class Record:
     @property
     def discretize_command(self):
         return f"python -m rdarts_tf.analyze {_quoted(self.path)} --what=discretization"
+
+    @property
+    def report_command(self):
+        return f"python -m rdarts_tf.report {_quoted(self.path)}"
+
+    @property
+    def spectrum_command(self):
+        return f"python -m rdarts_tf.analyze {_quoted(self.path)} --what=spectrum"
 
     def repeat_command(self, name, value):
         """The same search once more in a new directory, one flag changed."""

@@ -11,7 +11,8 @@ _SEED = {"seed": WHOLE, "epochs?": WHOLE, "of?": TEXT, "examined?": ANY, "*": NU
 OWNER = {"of": TEXT, "epoch": WHOLE, "step": WHOLE}
 ROW = {"epoch": WHOLE, "genotype?": TEXT, "curvature/converged?": FLAG, "*?": NUMBER}
 SEARCH = {"space": NAME, "dataset": NAME, "method": NAME, "seed": WHOLE, "epochs": WHOLE}
-SEARCH |= {"weight_decay": NUMBER, "drop_path_prob?": NUMBER, "nodes?": WHOLE, "*": ANY}
+SEARCH |= {"weight_decay": NUMBER, "drop_path_prob?": NUMBER, "augmentation_scale?": NUMBER}
+SEARCH |= {"nodes?": WHOLE, "*": ANY}
 DECISIONS = [
     {
         "decision": {"stop", "rollback"},
