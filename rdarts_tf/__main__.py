@@ -10,7 +10,7 @@ import sys
 
 import rdarts_tf
 
-COMMANDS = ("search", "evaluate", "analyze", "report", "export", "sweep")
+COMMANDS = ("search", "evaluate", "analyze", "report", "export", "sweep", "reproduce")
 
 
 def main(arguments):

@@ -56,7 +56,7 @@ def blocks(records, recorded, refused=()):
         recorded: trajectory.Trajectory list from CSV files.
     """
     # Not earlier: matplotlib takes a second to load.
-    from rdarts_tf.reporting import by_class, correlations, figures, language
+    from rdarts_tf.reporting import by_class, correlations, exactness, figures, language, regrets
 
     defaults = dataclasses.asdict(of_space("s1")()) | {"extended_after": None}
     of_paper = [record for record in records if record.task == paper.TASK]
@@ -70,6 +70,8 @@ def blocks(records, recorded, refused=()):
         yield from table2.errors(of_disparity)
     if of_language := [record for record in records if record.task == language.TASK]:
         yield from language.perplexities(of_language, dataclasses.asdict(of_space("rnn")()))
+    yield from exactness.exactness(records)
+    yield from regrets.regrets(records)
     yield from tables.selections(records)
     yield from figures.trajectories(records, [(each, authors) for each in recorded])
     yield from figures.alphas(records)

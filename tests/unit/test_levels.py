@@ -28,6 +28,7 @@ ROWS = (
     ("reporting",),
     ("api",),
     COMMANDS,
+    ("reproduce",),
     ("__main__",),
 )
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
@@ -89,6 +90,7 @@ PLAIN = (
     "datasets.image_folder",
     "api",
     "report",
+    "reproduce",
     "sweep",
 )
 TENSORFLOW = ("tensorflow", "tensorflow_datasets", "keras")
