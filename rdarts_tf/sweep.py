@@ -59,7 +59,9 @@ def plan(config, arguments):
             )
         return found, lambda: _tell_best(every)
     searches = sweep_config.searches(config, arguments)
-    return [_task(given, changes, config) for given, changes in searches], lambda: 0
+    return [
+        pair for given, changes in searches for pair in _tasks(given, changes, config)
+    ], lambda: 0
 
 
 def _exhaustive(config, common):
@@ -78,40 +80,40 @@ def _tell_best(every):
     return 0
 
 
-def _task(given, changes, config):
-    """The executor.Task of a search and, as --evaluate and --analyze say, of what follows; see `plan`.
+def _tasks(given, changes, config):
+    """Yields what `plan` returns of the searches that differ in --vary only.
 
     Args:
-        given: flags of the search.
-        changes: {flag: value} of --vary.
+        given: flags of them.
+        changes: [{flag: value}].
     """
-    arguments = [*given, *base.argv(changes)]
-    searched, own = flags.parse(search_config.of_given, arguments)
+    plain, own = flags.parse(search_config.of_given, given)
+    if foreign := [name for name in changes[0] if not hasattr(plain, name)]:
+        raise UserError(f"--vary={foreign[0]} is no setting of a search; give it behind --")
+    _refuse_overwrite(own)
+    evaluation = _checked_evaluation(config, plain) if config.evaluate else None
+    for each in changes:
+        arguments = [*given, *base.argv(each)]
+        searched = flags.parse(search_config.of_given, arguments)[0] if each else plain
+        varied = [name for name in each if getattr(searched, name) != getattr(plain, name)]
+        folder = pathlib.Path(own["run_dir"] or searched.default_run_dir(config.out, varied=varied))
+        _check(searched, folder, extend=own["extend"])
+        where = () if own["run_dir"] else (f"--run_dir={folder}",)
+        trained = {("-m", "rdarts_tf.search", *arguments, *where): (folder, searched)}
+        if evaluation:
+            words, resolved = evaluation
+            command = ("-m", "rdarts_tf.evaluate", *words, f"--run_dir={folder}")
+            trained[command] = (folder / "evaluate" / resolved.name, resolved)
+        commands = (*trained, *_analyses(config, searched, folder))
+        yield executor.Task(str(folder), commands, folder), trained
+
+
+def _check(searched, folder, *, extend):
+    """Raises UserError where a search cannot be, or its directory holds another run."""
     workers.check_alone(searched, "a sweep")
     search_config.check(searched)
-    _refuse_overwrite(own)
-    varied = _differing(searched, given, changes)
-    folder = pathlib.Path(own["run_dir"] or searched.default_run_dir(config.out, varied=varied))
     RunDir(folder).check_ours("search")
-    extension.check_search(
-        searched, RunDir(folder), remedy="choose another --out", extend=own["extend"]
-    )
-    where = () if own["run_dir"] else (f"--run_dir={folder}",)
-    trained = {("-m", "rdarts_tf.search", *arguments, *where): (folder, searched)}
-    if config.evaluate:
-        arguments, resolved = _checked_evaluation(config, searched)
-        command = ("-m", "rdarts_tf.evaluate", *arguments, f"--run_dir={folder}")
-        trained[command] = (folder / "evaluate" / resolved.name, resolved)
-    commands = (*trained, *_analyses(config, searched, folder))
-    return executor.Task(str(folder), commands, folder), trained
-
-
-def _differing(searched, given, changes):
-    """Those of `changes` that make a search another than `given` alone would."""
-    if foreign := [name for name in changes if not hasattr(searched, name)]:
-        raise UserError(f"--vary={foreign[0]} is no setting of a search; give it behind --")
-    plain = flags.parse(search_config.of_given, given)[0] if changes else None
-    return [name for name in changes if getattr(searched, name) != getattr(plain, name)]
+    extension.check_search(searched, RunDir(folder), remedy="choose another --out", extend=extend)
 
 
 def _analyses(config, searched, folder):

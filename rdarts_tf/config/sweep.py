@@ -117,7 +117,7 @@ def check(config, common):
 
 
 def searches(config, common):
-    """The flags of each search and what --vary changes: (list of texts, {flag: value}).
+    """The flags of searches and the ways in which --vary changes them: (list of texts, [{flag: value}]).
 
     Args:
         common: flags for all of them.
@@ -125,13 +125,10 @@ def searches(config, common):
         ConfigError: the list cannot be read, or names no run.
     """
     if config.list is not None:
-        return [([*common, *flags], {}) for flags in _listed(pathlib.Path(config.list))]
+        return [([*common, *flags], [{}]) for flags in _listed(pathlib.Path(config.list))]
     grid = {flag: config.values(name) for name, flag in GRID.items()}
-    return [
-        ([*common, *argv(run)], changes)
-        for run in _product(grid)
-        for changes in _product(config.varied())
-    ]
+    changes = _product(config.varied())
+    return [([*common, *argv(run)], changes) for run in _product(grid)]
 
 
 def _product(dimensions):

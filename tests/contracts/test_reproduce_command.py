@@ -6,14 +6,13 @@ import shlex
 
 import pytest
 
-from rdarts_tf import reproduce
+from rdarts_tf import report, reproduce
 from rdarts_tf.config import evaluate as evaluate_config
 from rdarts_tf.config import flags
 from rdarts_tf.config import reproduce as reproduce_config
 from rdarts_tf.config import search as search_config
 from rdarts_tf.runs import estimate, executor
 from rdarts_tf.runs import given as given_cells
-from rdarts_tf.spaces import s5
 from rdarts_tf.tasks.image_classification.options import EvaluateConfig, SearchConfig
 from tests import in_process
 from tests.recorded_runs import write_json, write_run
@@ -29,8 +28,7 @@ def started(monkeypatch):
     def run(tasks, settings):
         seen.append(tasks)
         for task in tasks:
-            config = searched(task.commands[0])
-            write_run(task.folder, curvature=(0.1,), **dataclasses.asdict(config))
+            write_found(task)
         return {task.name: 0 for task in tasks}
 
     monkeypatch.setattr(executor, "run", run)
@@ -45,11 +43,26 @@ def command(monkeypatch, capsys, started, tmp_path):
 
 
 @pytest.fixture
+def pages(monkeypatch):
+    """(settings, run directories) of the pages that are written; drawing them takes seconds."""
+    seen = []
+    monkeypatch.setattr(report, "write", lambda *given: seen.append(given))
+    return seen
+
+
+@pytest.fixture
 def write(monkeypatch, tmp_path):
     """write(name, text) makes an experiment of small scale, beside which there are no others."""
     monkeypatch.setattr(reproduce_config, "FOLDER", tmp_path / "experiments")
     (tmp_path / "experiments/small").mkdir(parents=True)
     return lambda name, text: (tmp_path / f"experiments/small/{name}.cfg").write_text(text)
+
+
+def write_found(task):
+    """What a search without any epoch would write."""
+    config = dataclasses.asdict(searched(task.commands[0]))
+    space = search_config.space_of(config["space"])
+    write_run(task.folder, curvature=(), genotype=None, searched=space, **config)
 
 
 def searched(command):
@@ -79,6 +92,7 @@ def write_evaluation(task):
     resolved = evaluate_config.resolve(given, None)
     path = pathlib.Path(own["run_dir"]) / "evaluate" / resolved.name
     result = {"num_parameters": 1, "seeds": [{"seed": 1, "error": 0.1}]}
+    result |= {name: getattr(resolved, name) for name in ("split", "dataset", "epochs")}
     write_json(path / "result.json", result)
     write_json(path / "config.json", dataclasses.asdict(resolved))
 
@@ -196,34 +210,35 @@ def test_two_trainings_of_one_directory_are_refused(command, started, write):
 
 def test_a_directory_of_another_run_is_refused(command, started, write):
     write("table1", "--space=s1 --dataset=digits --seeds=1 -- --epochs=3")
-    write_run(pathlib.Path("runs/small/s1_digits_darts_s1"), seed=1)
+    write_run(pathlib.Path("runs/small/s1_digits_darts_s1"), seed=1, epochs=4)
     assert "--epochs=3 (the run has" in sentence(command("table1"))
     assert not started
 
 
 # Runs and their page.
-TWO = "# Two runs.\n--space=s1 --dataset=digits --seeds=1,2\n-- --flagfile=common.cfg --layers=3\n"
+TWO = "# Two runs.\n--space=s1 --dataset=digits --seeds=1,2\n-- --flagfile=common/all.cfg --layers=3\n"
 
 
-def test_the_page_shows_the_runs(command, started, write, tmp_path):
+def test_the_page_is_about_the_runs(command, started, pages, write, tmp_path):
     write("table1", TWO)
-    write("common", "--epochs=1  # each\n")
+    (tmp_path / "experiments/small/common").mkdir()
+    (tmp_path / "experiments/small/common/all.cfg").write_text("--epochs=1  # each\n")
     write_run(tmp_path / "runs/small/other", seed=5)
+    names = ["runs/small/s1_digits_darts_s1", "runs/small/s1_digits_darts_s2"]
     for _ in range(2):  # again, it goes on and writes the page anew
         code, stdout, stderr = command("table1")
         assert code == 0, stderr
-    assert stdout.splitlines()[0].startswith("# 2 runs, roughly 0.0 GPU-hours")
-    page = (tmp_path / "runs/small/report_table1/report.md").read_text()
-    assert "s1_digits_darts_s1" in page and "s1_digits_darts_s2" in page and "other" not in page
-    assert [[task.name for task in tasks] for tasks in started] == [
-        ["runs/small/s1_digits_darts_s1", "runs/small/s1_digits_darts_s2"]
-    ] * 2
+        config, folders = pages.pop()
+        assert (config.out, config.overwrite) == ("runs/small/report_table1", True)
+        assert [str(folder) for folder in folders] == names
+    assert stdout.startswith("# 2 runs, roughly 0.0 GPU-hours")
+    assert [[task.name for task in tasks] for tasks in started] == [names] * 2
     config = searched(started[0][0].commands[0])
     assert (config.epochs, config.layers, config.seed) == (1, 3, 1)
 
 
 def test_where_runs_are_executed(command, monkeypatch, write):
-    write("table1", TWO.replace("--flagfile=common.cfg", "--epochs=1"))
+    write("table1", TWO.replace("--flagfile=common/all.cfg", "--epochs=1"))
     seen = []
     monkeypatch.setattr(
         executor, "run", lambda tasks, settings: seen.append(settings) or {t.name: 0 for t in tasks}
@@ -234,17 +249,19 @@ def test_where_runs_are_executed(command, monkeypatch, write):
     assert (seen[0].executor, seen[0].folder) == ("ray", "here")
 
 
-def test_a_failed_run_gives_its_exit_code_and_a_page_of_the_others(command, monkeypatch, write):
-    write("table1", TWO.replace("--flagfile=common.cfg", "--epochs=1"))
+def test_a_failed_run_gives_its_exit_code_and_a_page_of_the_others(
+    command, monkeypatch, pages, write
+):
+    write("table1", TWO.replace("--flagfile=common/all.cfg", "--epochs=1"))
 
     def run(tasks, settings):
-        write_run(tasks[0].folder, seed=1)
+        write_found(tasks[0])
         return {task.name: code for task, code in zip(tasks, (0, 1), strict=True)}
 
     monkeypatch.setattr(executor, "run", run)
     code, _, stderr = command("table1")
     assert code == 1 and "s1_digits_darts_s2 failed with exit code 1" in stderr
-    assert pathlib.Path("runs/small/report_table1/report.html").exists()
+    assert [str(folder) for folder in pages[0][1]] == ["runs/small/s1_digits_darts_s1"]
 
     def stopped(tasks, settings):
         raise executor.Stopped(130)
@@ -265,9 +282,7 @@ def test_all_architectures_become_the_table_of_the_page(command, monkeypatch, wr
         for task in tasks:
             if task.commands[0][1] == "rdarts_tf.evaluate":
                 write_evaluation(task)
-        write_run(
-            tasks[-1].folder, seed=1, space="s5", searched=s5.SPACE, genotype=None, curvature=()
-        )
+        write_found(tasks[-1])
         return {task.name: 0 for task in tasks}
 
     monkeypatch.setattr(executor, "run", run)
@@ -276,6 +291,8 @@ def test_all_architectures_become_the_table_of_the_page(command, monkeypatch, wr
     assert stdout.splitlines()[1].startswith("# 82 runs, ")
     table = pathlib.Path("runs/small/s5_digits.csv")
     assert len(table.read_text().splitlines()) == 82 and f"table: {table}" in stdout
+    page = pathlib.Path("runs/small/report_figure2/report.md").read_text()
+    assert "| s5_digits_darts_s1 |" in page
 
 
 # The estimate.

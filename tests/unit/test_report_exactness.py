@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from rdarts_tf import registry
 from rdarts_tf.analysis import regret
 from rdarts_tf.genotypes import rule
 from rdarts_tf.reporting import exactness, page, regrets
@@ -31,6 +32,7 @@ def write(tmp_path):
 
 def table(tmp_path, blocks=exactness.exactness):
     """{(column, ...) of the words of a row: the other texts} of the only table."""
+    registry.trust("tests.counting_task")
     records, refused = record_reading.read([tmp_path])
     assert not refused
     found = [b for b in blocks(records) if isinstance(b, page.Table)]
