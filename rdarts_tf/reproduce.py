@@ -1,4 +1,4 @@
-"""Runs the searches and trainings behind the paper's tables and figures, and writes a page about them.
+"""Runs what is behind the paper's tables and figures, and writes a page about it.
 
     python -m rdarts_tf.reproduce table5 --scale=small
     python -m rdarts_tf.reproduce table1 table6 figure7 --scale=paper --dataset=cifar10 --dry_run
