@@ -20,7 +20,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["rdarts_tf", "rdarts_tf.*"]),
-    package_data={"rdarts_tf": ["**/*.csv", "**/*.json"]},
+    package_data={"rdarts_tf": ["**/*.csv", "**/*.json", "**/*.cfg"]},
     # Lower bounds are what the tests ran with; TensorFlow and Keras change internals in minor versions.
     install_requires=[
         "tensorflow>=2.21,<2.22",

@@ -10,7 +10,7 @@ import sys
 
 import rdarts_tf
 
-COMMANDS = ("search", "evaluate", "analyze", "report", "export", "shrink", "sweep")
+COMMANDS = ("search", "evaluate", "analyze", "report", "export", "shrink", "sweep", "reproduce")
 
 
 def main(arguments):

@@ -61,9 +61,11 @@ def blocks(records, trajectories, spectra_of=None, refused=()):
         by_class,
         by_epoch,
         correlations,
+        exactness,
         figures,
         language,
         made_spaces,
+        regrets,
         spectra,
         strengths,
     )
@@ -80,6 +82,8 @@ def blocks(records, trajectories, spectra_of=None, refused=()):
         yield from table2.errors(of_disparity)
     if of_language := [record for record in records if record.task == language.TASK]:
         yield from language.perplexities(of_language, dataclasses.asdict(of_space("rnn")()))
+    yield from exactness.exactness(records)
+    yield from regrets.regrets(records)
     yield from tables.selections(records)
     yield from strengths.errors_by_strength(records, defaults)
     yield from figures.trajectories(records, [(each, authors) for each in trajectories])

@@ -171,6 +171,18 @@ def parse(choose, arguments):
     return from_flags(config_class, values), _given(config_class, values)
 
 
+def parse_with_rest(config_class, arguments):
+    """(configuration, list of what is left over) of a command that works in no run directory.
+
+    Raises:
+        ConfigError: as `parse`.
+    """
+    values, argv = flags.FlagValues(), ["", *arguments]
+    define_flags(config_class, in_run_dir=False, flag_values=values)
+    rest = _parsed(values, argv, config_class)[1:]
+    return from_flags(config_class, values), rest
+
+
 def _given(config_class, values):
     """{flag: value} of the flags of the run directory."""
     return {name: values[name].value for name in ("run_dir", *_switches(config_class))}

@@ -112,8 +112,10 @@ class SearchConfig(base.RunConfig, base.ExecutorConfig):
         """Of a ramp that is 0 in the first epoch and 1 in the last."""
         return epoch / max(self.epochs - 1, 1)
 
-    def default_run_dir(self, folder="runs"):
-        name = f"{spaces.label(self.space)}_{self.dataset}_{self.method}_s{self.seed}"
+    def default_run_dir(self, folder="runs", *, varied=()):
+        """Of a search whose `varied` fields tell it from others of the same name."""
+        settings = "".join(f"_{name}-{base.to_text(getattr(self, name))}" for name in varied)
+        name = f"{spaces.label(self.space)}_{self.dataset}_{self.method}{settings}_s{self.seed}"
         return f"{folder}/" + "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
 
     def plugin_flags(self):

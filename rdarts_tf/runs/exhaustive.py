@@ -88,16 +88,16 @@ class Exhaustive:
             short = {name: name.replace("_", "") for name in names}
         return "_".join("-".join(short[name] for name in edges) for edges in choice.values())
 
-    def _evaluation(self, name):
-        """(RunDir of the evaluation of an architecture, its resolved configuration)."""
+    def evaluation(self, name):
+        """(directory of the evaluation of an architecture, its resolved configuration)."""
         text = str(rule.of_choice(self.space, self.choices[name]))
         config = dataclasses.replace(self.given, genotype=text)
         resolved = evaluate_config.resolve(config, None)
-        return RunDir(self.folder / name / "evaluate" / resolved.name), resolved
+        return self.folder / name / "evaluate" / resolved.name, resolved
 
     def _check_trained_alike(self):
         for name in self.choices:
-            self._evaluation(name)[0].check_ours("evaluation")
+            RunDir(self.evaluation(name)[0]).check_ours("evaluation")
             self._trained(name)
 
     def _check_table(self):
@@ -112,7 +112,8 @@ class Exhaustive:
 
     def _trained(self, name):
         """regret.Trained over all seeds; None if one is missing; UserError if by other flags."""
-        run_dir, config = self._evaluation(name)
+        path, config = self.evaluation(name)
+        run_dir = RunDir(path)
         recorded = run_dir.read_json("config.json")
         if recorded and (differing := base.differences(config, recorded)):
             raise UserError(

@@ -7,10 +7,11 @@ import shlex
 import pytest
 
 import rdarts_tf
-from rdarts_tf import analyze, evaluate, export, registry, report, search, sweep
+from rdarts_tf import analyze, evaluate, export, registry, report, reproduce, search, sweep
 from rdarts_tf.config import base
 from rdarts_tf.config.analyze import AnalyzeConfig
 from rdarts_tf.config.report import ReportConfig
+from rdarts_tf.config.reproduce import ReproduceConfig
 from rdarts_tf.config.sweep import SweepConfig
 from rdarts_tf.tasks.image_classification.options import EvaluateConfig, ExportConfig, SearchConfig
 from tests import in_process
@@ -22,6 +23,7 @@ COMMANDS = {
     "evaluate": (evaluate, EvaluateConfig, ["run_dir", "overwrite", "extend", "plugin"]),
     "export": (export, ExportConfig, ["run_dir", "overwrite", "plugin"]),
     "report": (report, ReportConfig, ["plugin"]),
+    "reproduce": (reproduce, ReproduceConfig, []),
     "search": (search, SearchConfig, ["run_dir", "overwrite", "extend", "plugin"]),
     "sweep": (sweep, SweepConfig, []),
 }

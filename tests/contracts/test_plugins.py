@@ -181,7 +181,7 @@ def test_export_reads_the_users_own_data_set(command, tmp_path, monkeypatch, plu
 def test_runs_that_a_command_starts_know_its_plugins(command, tmp_path, monkeypatch, plugin):
     """Each started command names the plugins that it needs."""
     started = []
-    monkeypatch.setattr(sweep, "_run", lambda tasks, settings: started.extend(tasks) or 0)
+    monkeypatch.setattr(sweep, "execute", lambda tasks, settings: started.extend(tasks) or 0)
     flags = (f"--space=s1,{plugin}", f"--dataset={plugin}", "--evaluate")
     method = f"--method=darts,best_of(method={plugin})"
     assert command("sweep", *flags, method) == (0, [])

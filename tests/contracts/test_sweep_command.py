@@ -90,6 +90,23 @@ def test_where_runs_are_executed(command, started):
     assert settings.executor == "ray"
 
 
+def test_what_varies_tells_runs_apart_by_name_where_it_makes_them_differ(command, started):
+    vary = "--vary=weight_decay=0.0003,27e-4 'alpha_step=exact, first_order'"
+    assert command("--dataset=digits", "--seeds=1", vary, "--", "--layers=3")[0] == 0
+    tasks = started[0][0]
+    found = [(c.weight_decay, c.alpha_step, c.layers) for c in searches(tasks)]
+    steps = ("exact", "first_order")
+    assert found == [(decay, step, 3) for decay in (3e-4, 27e-4) for step in steps]
+    assert [task.folder.name for task in tasks] == [
+        "s1_digits_darts_s1",  # as without --vary
+        "s1_digits_darts_alpha_step-first_order_s1",
+        "s1_digits_darts_weight_decay-0.0027_s1",
+        "s1_digits_darts_weight_decay-0.0027_alpha_step-first_order_s1",
+    ]
+    assert command("--dataset=digits", "--seeds=1", "--vary=weight_decay=3e-4")[0] == 0
+    assert started[1][0][0].folder == tasks[0].folder
+
+
 # The list.
 def test_the_list_has_a_run_a_line(command, started, tmp_path):
     (tmp_path / "runs.txt").write_text(
@@ -118,6 +135,18 @@ def test_what_is_found_is_retrained(command, started):
     (task,) = started[0][0]
     where = ("--dataset=digits", "--run_dir=runs/s1_digits_darts_s1")
     assert task.commands[1] == ("-m", "rdarts_tf.evaluate", "--epochs=10", "--layers=3", *where)
+
+
+def test_what_is_found_is_analysed(command, started):
+    given = ("--evaluate", "--analyze=discretization, spectrum")
+    assert command("--dataset=digits", "--seeds=1", *given, "--", "--data_dir=all")[0] == 0
+    (task,) = started[0][0]
+    folder = "runs/s1_digits_darts_s1"
+    assert [command[1:4] for command in task.commands[2:]] == [
+        ("rdarts_tf.analyze", folder, "--what=discretization"),
+        ("rdarts_tf.analyze", folder, "--what=spectrum"),
+    ]
+    assert all("--data_dir=all" in command for command in (task.commands[0], *task.commands[2:]))
 
 
 # Printing.
@@ -160,6 +189,19 @@ def test_a_dry_run_prints_what_can_be_pasted(command, started, tmp_path):
         (["--evaluate", "--evaluate_flags=--overwrite"], ["--overwrite"]),
         (["--evaluate", "--evaluate_flags='--epochs=3"], ["evaluate_flags", "quotation"]),
         (["--list=nowhere.txt"], ["leave --dataset out"]),
+        (["--vary=layers"], ["--vary=layers has 'layers'", "weight_decay="]),
+        (["--vary=layers="], ["--vary=layers is empty"]),
+        (["--vary=layers=3 layers=5"], ["each once"]),
+        (["--vary=seed=1,2"], ["--vary=seed=1,2", "none of space"]),
+        (["--vary=layer=3"], ["layer"]),
+        (["--vary=layers=3,3"], ["two runs"]),
+        (["--vary=run_dir=a"], ["--vary=run_dir", "behind --"]),
+        (["--vary=layers='3"], ["--vary=", "quotation"]),
+        (["--vary=layers=3", "--", "--layers=5"], ["--layers", "before --"]),
+        (["--analyze=regret"], ["regret", "discretization, spectrum"]),
+        (["--analyze=spectrum", "--method=rdarts_l2"], ["rdarts_l2", "spectrum"]),
+        (["--exhaustive", "--space=s5", "--vary=layers=3"], ["--vary=layers=3"]),
+        (["--exhaustive", "--space=s5", "--analyze=spectrum"], ["--analyze=spectrum"]),
         (["--exhaustive"], ["one --space, such as s5"]),
         (["--exhaustive", "--space=s5,s5"], ["one --space, such as s5"]),
         (["--exhaustive", "--space=s1"], ["'s1'", "one node"]),

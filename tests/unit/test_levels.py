@@ -30,6 +30,7 @@ ROWS = (
     ("in_memory",),
     ("api",),
     COMMANDS,
+    ("reproduce",),
     ("__main__",),
 )
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
@@ -93,6 +94,7 @@ PLAIN = (
     "in_memory",
     "api",
     "report",
+    "reproduce",
     "shrink",
     "sweep",
 )
