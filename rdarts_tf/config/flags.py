@@ -4,15 +4,13 @@ import contextlib
 import dataclasses
 import os
 import shlex
-import shutil
 import sys
-import textwrap
 
 from absl import app, flags
 
 import rdarts_tf
 from rdarts_tf import reading, registry
-from rdarts_tf.config import base
+from rdarts_tf.config import base, help_page
 from rdarts_tf.config.base import ConfigError
 from rdarts_tf.errors import UserError
 
@@ -287,17 +285,4 @@ def _page(text, config_class, *, in_run_dir):
         groups["run directory"] += [(name, False, text) for name, text in switches]
     if config_class.READS_RECORDS:
         groups["run directory"].append(("plugin", None, f"{_PLUGIN}; may be repeated"))
-    lines = [text.strip()]
-    for group, rows in groups.items():
-        lines += ["", group.capitalize()] if rows else []
-        lines += [line for row in rows for line in _row(*row)]
-    return "\n".join([*lines, ""])
-
-
-def _row(name, value, text):
-    width = min(shutil.get_terminal_size().columns, 100)
-    flag = f"  --{name}" if value is None else f"  --{name}={base.to_text(value)}"
-    indent = " " * 30
-    first = flag.ljust(29) + " " if len(flag) < 30 else f"{flag}\n{indent}"
-    wrapped = textwrap.wrap(text, max(width - 30, 30))
-    return [first + f"\n{indent}".join(wrapped)]
+    return help_page.text(text, groups)

@@ -182,7 +182,7 @@ def test_data_of_ones_own(command):
         ([], ["name what", "table1"]),
         (["figure9"], ["'figure9' is no experiment", "table1"]),
         (["table1", "../small/table1"], ["is no experiment"]),
-        (["table1", "--dataset="], ["--dataset=", "digits"]),
+        (["table1", "--dataset="], ["--dataset is empty"]),
         (["table1", "--dataset=digits,mine"], ["--dataset=digits,mine", "or only others"]),
         (["table4", "--dataset=mine"], ["table4", "--dataset=mine", "digits"]),
         (["table1", "--dataset=nowhere"], ["nowhere"]),
