@@ -2,14 +2,28 @@
 
 import pathlib
 import re
+import shutil
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "rdarts_tf/__init__.py").read_text())[1]
 NOTEBOOKS = ["ipykernel>=7,<8", "nbclient>=0.10,<1", "nbformat>=5.10,<6"]
 RAY = ["ray>=2.60,<3"]
 STEREO = ["scikit-image>=0.26,<0.27"]
+
+
+class WithExperiments(build_py):
+    """Installs the experiments of `flags` within the package; in a checkout they are read where they are."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            for scale in ("paper", "small"):
+                built = pathlib.Path(self.build_lib) / "rdarts_tf/experiments" / scale
+                shutil.copytree(HERE / "flags" / scale, built, dirs_exist_ok=True)
+
 
 setup(
     name="rdarts-tf",
@@ -20,7 +34,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["rdarts_tf", "rdarts_tf.*"]),
-    package_data={"rdarts_tf": ["**/*.csv", "**/*.json", "**/*.cfg"]},
+    package_data={"rdarts_tf": ["**/*.csv", "**/*.json"]},
+    cmdclass={"build_py": WithExperiments},
     # Lower bounds are what the tests ran with; TensorFlow and Keras change internals in minor versions.
     install_requires=[
         "tensorflow>=2.21,<2.22",

@@ -1,6 +1,6 @@
 """The configuration of python -m rdarts_tf.reproduce, and the experiments: files of sweeps.
 
-An experiment is a file rdarts_tf/experiments/<scale>/<name>.cfg. Empty lines separate its blocks, # begins
+An experiment is a file flags/<scale>/<name>.cfg. Empty lines separate its blocks, # begins
 a comment; a block is what one writes behind python -m rdarts_tf.sweep. --flagfile=FILE in it stands for
 the flags in a file beside.
 """
@@ -13,7 +13,9 @@ from rdarts_tf import reading, registry
 from rdarts_tf.config import flags, search, sweep
 from rdarts_tf.config.base import ConfigError, ExecutorConfig, option
 
-FOLDER = pathlib.Path(__file__).parents[1] / "experiments"
+_PACKAGE = pathlib.Path(__file__).parents[1]
+_INSTALLED = _PACKAGE / "experiments"  # see setup.py
+FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "flags"
 SCALES = ("small", "paper")
 
 
