@@ -8,7 +8,7 @@ from rdarts_tf.reporting.page import Commands, Heading, Paragraph
 _PARTS = {
     "table2": "disparity by strength of regularisation",
     "table4": "full spaces",
-    "figure2": "test regret over the epochs, with Figure 10; drawn by analyze --what=regret",
+    "figure2": "test regret over the epochs, with Figure 10",
     "figure3": "test error, validation error and lambda_max over the epochs",
     "figure7": "test error by drop path, with Figures 11 and 18",
     "figure8": "test error by L2, with Figures 12 and 18",
