@@ -24,7 +24,7 @@ _LAMBDA_MAX = r"$\lambda_{max}$"
 
 def by_epoch(records):
     """A picture for runs that differ in space and seed only, where epochs of theirs were evaluated."""
-    yield Heading("Validation, test and lambda_max by epoch of the search")
+    yield Heading("Figure 3: validation, test and lambda_max by epoch of the search")
     searches = [r for r in family(records) if not r.selects and r.metrics]
     drawn = [group for group in _alike(searches) if _all_tests(group)]
     number = 0

@@ -32,7 +32,7 @@ def regrets(records):
         if record.metrics and not record.selects and (table := table_of(record)):
             groups.setdefault((record.space, record.dataset), []).append((record, table))
     if groups:
-        yield Heading("Test regret by epoch")
+        yield Heading("Figures 2, 10: test regret by epoch")
     for number, ((space, dataset), pairs) in enumerate(groups.items()):
         lines, title = _lines(pairs), f"{space} on {dataset}"
         figure = plots.regrets(lines, title=title)
