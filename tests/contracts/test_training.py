@@ -123,6 +123,10 @@ def test_noise_is_the_same_at_all_weights_of_an_alpha_step(search):
     assert search._train_uses() == (search_steps.ALPHA_TRAIN,) * 3
 
 
+def test_momentum_is_among_what_a_checkpoint_holds(search):
+    assert any(name.startswith("momentum") for name in search.variables())
+
+
 def test_every_epoch_step_and_use_draws_anew(search):
     keys = [search.key(*at) for at in [(0, 0, 1), (1, 0, 1), (0, 1, 1), (0, 0, 2)]]
     assert len({tuple(key.numpy()) for key in keys}) == len(keys)
