@@ -59,9 +59,7 @@ class _Series:
 
     def __init__(self, record, how):
         self.record = record
-        self.validation = _known(
-            {e: _validated(record, row) for e, row in enumerate(record.metrics)}
-        )
+        self.validation = _known({e: record.one_shot(row) for e, row in enumerate(record.metrics)})
         self.lambda_max = _known({e: row.get(LAMBDA_MAX) for e, row in enumerate(record.metrics)})
         self.test = {e: found.mean for e in record.by_epoch if (found := _test(record, e, how))}
 
@@ -101,19 +99,6 @@ def _test(record, epoch, how):
     """The Evaluation of an epoch that was made so, with most seeds; None: there is none."""
     found = [test for test in _tests(record, epoch) if _how(test) == how]
     return max(found, key=lambda test: test.num_seeds, default=None)
-
-
-def _validated(record, row):
-    """The score of the one-shot model on the validation half after an epoch, or None."""
-    metrics = {
-        name.removeprefix("validation/"): row[name]
-        for name in row
-        if name.startswith("validation/")
-    }
-    try:
-        return record.score.of(metrics)
-    except (KeyError, TypeError):  # None, or not there
-        return None
 
 
 def _known(values):

@@ -87,16 +87,8 @@ def _test(record):
 
 def _validation(record):
     """The score of the one-shot model at the result's epoch, as told; None where it is not recorded."""
-    row = (record.history or [{}])[-1]
-    metrics = {
-        name.removeprefix("validation/"): value
-        for name, value in row.items()
-        if name.startswith("validation/") and value is not None
-    }
-    try:
-        return record.score.factor * record.score.of(metrics)
-    except KeyError:
-        return None
+    found = record.one_shot((record.history or [{}])[-1])
+    return None if found is None else record.score.factor * found
 
 
 def _table(regulariser, score, tested, defaults):

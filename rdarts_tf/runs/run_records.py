@@ -130,6 +130,18 @@ class Record:
         """The column of the score there."""
         return f"validation_{self.score.name}"
 
+    def one_shot(self, row):
+        """The score of the one-shot model on the validation half in a row of `metrics`, or None."""
+        metrics = {
+            name.removeprefix("validation/"): value
+            for name, value in row.items()
+            if name.startswith("validation/") and value is not None
+        }
+        try:
+            return self.score.of(metrics)
+        except (KeyError, TypeError):
+            return None
+
     @property
     def skips(self):
         """(skip connections, edges) of the result's cell of the space's first type, or None."""
