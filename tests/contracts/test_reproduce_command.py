@@ -22,17 +22,8 @@ NAMES = reproduce_config.names("paper")
 
 @pytest.fixture
 def started(monkeypatch):
-    """The tasks that reached the executor; every run leaves what a search leaves."""
-    seen = []
-
-    def run(tasks, settings):
-        seen.append(tasks)
-        for task in tasks:
-            write_found(task)
-        return {task.name: 0 for task in tasks}
-
-    monkeypatch.setattr(executor, "run", run)
-    return seen
+    """The (tasks, settings) that reached the executor; every run leaves what a search leaves."""
+    return in_process.record_tasks(monkeypatch, end=write_found)
 
 
 @pytest.fixture
@@ -81,9 +72,8 @@ def printed(command, *arguments):
 
 def sentence(found):
     code, _, stderr = found
-    lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
-    assert code == 2 and len(lines) == 1, stderr
-    return lines[0]
+    assert code == 2, stderr
+    return in_process.sentence(stderr)
 
 
 def write_evaluation(task):
@@ -230,8 +220,8 @@ def test_the_page_is_about_the_runs(command, started, pages, write, tmp_path):
         assert (config.out, config.overwrite) == ("runs/small/report_table1", True)
         assert [str(folder) for folder in folders] == names
     assert stdout.startswith("# 2 runs, roughly 0.0 GPU-hours")
-    assert [[task.name for task in tasks] for tasks in started] == [names] * 2
-    config = searched(started[0][0].commands[0])
+    assert [[task.name for task in tasks] for tasks, _ in started] == [names] * 2
+    config = searched(started[0][0][0].commands[0])
     assert (config.epochs, config.layers, config.seed) == (1, 3, 1)
 
 

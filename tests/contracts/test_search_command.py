@@ -11,6 +11,7 @@ from rdarts_tf import search
 from rdarts_tf.engine import search_steps
 from rdarts_tf.runs.run_dir import RunDir
 from tests import in_process, stubbed_search
+from tests.in_process import sentence
 
 TINY = (
     "--space=s5",
@@ -37,12 +38,6 @@ def command(monkeypatch, capsys, blocks):
 
 def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def sentence(stderr):
-    lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, stderr
-    return lines[0]
 
 
 @pytest.mark.parametrize(

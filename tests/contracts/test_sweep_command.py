@@ -18,19 +18,13 @@ from rdarts_tf.runs import given as given_cells
 from rdarts_tf.spaces.s5 import SPACE
 from rdarts_tf.tasks.image_classification.options import SearchConfig
 from tests import in_process
+from tests.in_process import sentence
 
 
 @pytest.fixture
 def started(monkeypatch):
     """The (tasks, settings) that reached the executor; every run succeeds."""
-    seen = []
-
-    def run(tasks, settings, *, say=print):
-        seen.append((tasks, settings))
-        return {task.name: 0 for task in tasks}
-
-    monkeypatch.setattr(executor, "run", run)
-    return seen
+    return in_process.record_tasks(monkeypatch)
 
 
 @pytest.fixture
@@ -43,12 +37,6 @@ def command(monkeypatch, capsys, started, tmp_path):
 def searches(tasks):
     """The SearchConfigs of the tasks' first commands."""
     return [flags.parse(search_config.of_given, task.commands[0][2:])[0] for task in tasks]
-
-
-def sentence(stderr):
-    lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, stderr
-    return lines[0]
 
 
 # The grid.
