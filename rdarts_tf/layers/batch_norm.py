@@ -11,6 +11,7 @@ any dtype.
 """
 
 import contextvars
+import functools
 
 import keras
 import tensorflow as tf
@@ -23,8 +24,7 @@ EPSILON = 1e-5
 _KEPT = contextvars.ContextVar("statistics_kept", default=False)
 
 
-@tf.custom_gradient
-def sums_over_pixels(u):
+def sums_over_pixels(u, width=1):
     """Sum of u and of u u^T.
 
     The gradient is written out because automatic differentiation makes four passes over u of what
@@ -32,14 +32,32 @@ def sums_over_pixels(u):
 
     Args:
         u: [n, C].
+        width: as of `add_to_rows`.
     Returns:
         ([1, C], [C, C]).
     """
 
-    def gradient(g, G):
-        return tf.nn.bias_add(tf.matmul(u, G + tf.transpose(G)), tf.squeeze(g, 0))
+    @tf.custom_gradient
+    def sums(u):
+        def gradient(g, G):
+            return add_to_rows(tf.matmul(u, G + tf.transpose(G)), tf.squeeze(g, 0), width)
 
-    return (tf.reduce_sum(u, axis=0, keepdims=True), tf.matmul(u, u, transpose_a=True)), gradient
+        return (
+            tf.reduce_sum(u, axis=0, keepdims=True),
+            tf.matmul(u, u, transpose_a=True),
+        ), gradient
+
+    return sums(u)
+
+
+def add_to_rows(y, offset, width=1):
+    """y [n, D] + offset [D], `width` rows at once, since TensorFlow broadcasts slowly over few numbers.
+
+    Args:
+        width: divides n.
+    """
+    wide = tf.reshape(y, (-1, width * y.shape[-1]))
+    return tf.reshape(tf.nn.bias_add(wide, tf.tile(offset, [width])), (-1, y.shape[-1]))
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
@@ -156,7 +174,11 @@ def normalise(x, kernel=None, scale=None, gamma=None, beta=None, *, total=None):
     """
     dtype = _statistics_dtype(x)
     u = tf.cast(tf.reshape(x, (-1, x.shape[-1])), dtype)  # [n, C]
-    sums = (*keep(sums_over_pixels, u), tf.cast(tf.size(u), dtype) / u.shape[-1])
+    width = x.shape[-2] or 1
+    sums = (
+        *keep(functools.partial(sums_over_pixels, width=width), u),
+        tf.cast(tf.size(u), dtype) / u.shape[-1],
+    )
     *sums, count = sums if total is None else total(sums)
     sums.append(tf.maximum(count, 1))  # a replica may have no rows of a batch
     gamma, beta = _affine(scale, dtype, gamma, beta)
@@ -164,7 +186,7 @@ def normalise(x, kernel=None, scale=None, gamma=None, beta=None, *, total=None):
         gain, offset, *statistics = _fold_identity(*sums, gamma, beta)
     else:
         gain, offset, *statistics = _fold(*sums, tf.cast(kernel, dtype), gamma, beta)
-    return _apply(x, gain, offset, kernel), *statistics
+    return _apply(x, gain, offset, kernel, width), *statistics
 
 
 def moved(moving, statistics):
@@ -187,11 +209,11 @@ def _affine(scale, dtype, gamma=None, beta=None):
     return tf.cast(gamma, dtype) * scale, tf.cast(beta, dtype) * scale
 
 
-def _apply(x, gain, offset, kernel):
+def _apply(x, gain, offset, kernel, width=1):
     """x times gain, a matrix [C, D] where there is a kernel, else [1, C], plus offset [D]."""
     u, gain = tf.reshape(x, (-1, x.shape[-1])), tf.cast(gain, x.dtype)
     y = u * gain if kernel is None else tf.matmul(u, gain)
-    return _reshape_like(tf.nn.bias_add(y, tf.cast(offset, x.dtype)), x)
+    return _reshape_like(add_to_rows(y, tf.cast(offset, x.dtype), width), x)
 
 
 def _fold(total, outer, count, kernel, gamma, beta):
