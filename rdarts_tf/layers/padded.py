@@ -78,8 +78,9 @@ def depthwise(x, kernel, *, stride=1, dilation=1):
     kernel = inflate(_read_by(x, kernel), dilation)
     if stride == 1:
         return tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "SAME")
-    x = pad(x, kernel.shape[0] // 2)
-    return tf.nn.depthwise_conv2d(x, kernel, (1, stride, stride, 1), "VALID")
+    margin = (kernel.shape[0] // 2,) * 2
+    padding = ((0, 0), margin, margin, (0, 0))
+    return tf.nn.depthwise_conv2d(x, kernel, (1, stride, stride, 1), padding)
 
 
 def _read_by(x, kernel):
