@@ -81,17 +81,11 @@ class WeightTraining:
         self._run_validate_step = self._compiled(self._validate_step)
 
     def _compiled(self, step):
-        """`step`, on a single device as a function of its own, under XLA if so configured.
-
-        Inlined into the loop of a block it would be copied and optimised with it once more, which
-        costs memory and seconds for a graph of second derivatives.
-        """
-        if self.strategy.num_replicas_in_sync > 1:
-            return tf.autograph.experimental.do_not_convert(step)
-        options = {"experimental_attributes": {"_noinline": True}}
-        if self.jit and not self.problem.compiled_by_primitive:
-            options = {"jit_compile": True}
-        return tf.function(step, autograph=False, **options)
+        """`step`; on a single device under XLA, if so configured and its primitives do not see to it."""
+        alone = self.strategy.num_replicas_in_sync == 1
+        if alone and self.jit and not self.problem.compiled_by_primitive:
+            return tf.function(step, autograph=False, jit_compile=True)
+        return tf.autograph.experimental.do_not_convert(step)
 
     def variables(self):
         """{name: variable} of everything that a checkpoint holds."""
