@@ -12,6 +12,8 @@ import argparse
 import functools
 import gc
 
+import rdarts_tf  # isort: skip  # noqa: F401 - before TensorFlow, whose kernels it chooses
+
 import numpy as np
 import tensorflow as tf
 

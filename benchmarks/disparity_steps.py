@@ -10,6 +10,8 @@ import argparse
 import resource
 import time
 
+import rdarts_tf  # isort: skip  # noqa: F401 - before TensorFlow, whose kernels it chooses
+
 import keras
 import numpy as np
 import tensorflow as tf

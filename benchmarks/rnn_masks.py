@@ -10,6 +10,8 @@ of the exact one, and the cosine of the fresh term between repetitions.
 import argparse
 import functools
 
+import rdarts_tf  # isort: skip  # noqa: F401 - before TensorFlow, whose kernels it chooses
+
 import numpy as np
 import tensorflow as tf
 

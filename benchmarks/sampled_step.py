@@ -14,6 +14,8 @@ import pathlib
 import statistics
 import time
 
+import rdarts_tf  # isort: skip  # noqa: F401 - before TensorFlow, whose kernels it chooses
+
 import numpy as np
 import tensorflow as tf
 

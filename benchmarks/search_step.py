@@ -24,6 +24,8 @@ import sys
 import tempfile
 import time
 
+import rdarts_tf  # noqa: F401 - before TensorFlow, whose kernels it chooses
+
 CASES = ("weight", "finite_difference", "exact", "curvature")
 PEER_KEYS = {"weight": "weight_step_seconds", "curvature": "hessian_seconds"}  # else the alpha step
 LAYOUTS = {"nchw": [], "nhwc": ["--channels_last"]}

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+import rdarts_tf  # noqa: F401 - before TensorFlow, whose kernels it chooses
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _without_grappler():
