@@ -160,7 +160,8 @@ class Search(WeightTraining):
             )
         else:
             gradient = {"exact": bilevel.exact, "first_order": bilevel.first_order}
-            g = gradient[config.alpha_step](train_losses[0], valid_loss, w, alpha, **common)
+            train_loss = _differentiated_once(train_losses[0])
+            g = gradient[config.alpha_step](train_loss, valid_loss, w, alpha, **common)
         beta_1, beta_2 = self.recipe.alpha_betas
         alpha, m, v = optimizers.adam(
             alpha,
@@ -225,6 +226,16 @@ def _of_alpha(forward):
     def at(w, alpha):
         with traced_once.weights_held():
             return forward(w, alpha)
+
+    return at
+
+
+def _differentiated_once(loss):
+    """(w, alpha) -> scalar, of which nobody asks d^2 / dw^2."""
+
+    def at(w, alpha):
+        with traced_once.weights_differentiated_once():
+            return loss(w, alpha)
 
     return at
 

@@ -20,6 +20,7 @@ from rdarts_tf.layers.traced_once import keep, within
 
 MOMENTUM = 0.9
 EPSILON = 1e-5
+_MANY_CHANNELS = 64
 
 _KEPT = contextvars.ContextVar("statistics_kept", default=False)
 
@@ -40,7 +41,8 @@ def sums_over_pixels(u, width=1):
     @tf.custom_gradient
     def sums(u):
         def gradient(g, G):
-            return add_to_rows(tf.matmul(u, G + tf.transpose(G)), tf.squeeze(g, 0), width)
+            y = add_to_rows(tf.matmul(u, G + tf.transpose(G)), tf.squeeze(g, 0), width)
+            return tf.reshape(y, (-1, u.shape[-1]))
 
         return (
             tf.reduce_sum(u, axis=0, keepdims=True),
@@ -51,13 +53,15 @@ def sums_over_pixels(u, width=1):
 
 
 def add_to_rows(y, offset, width=1):
-    """y [n, D] + offset [D], `width` rows at once, since TensorFlow broadcasts slowly over few numbers.
+    """y [n, D] + offset [D]; the shape of what is returned is open.
 
     Args:
-        width: divides n.
+        width: divides n. TensorFlow broadcasts slowly over few channels, hence over those of so many rows.
     """
+    if width == 1 or y.shape[-1] >= _MANY_CHANNELS:
+        return tf.nn.bias_add(y, offset)
     wide = tf.reshape(y, (-1, width * y.shape[-1]))
-    return tf.reshape(tf.nn.bias_add(wide, tf.tile(offset, [width])), (-1, y.shape[-1]))
+    return tf.nn.bias_add(wide, tf.tile(offset, [width]))
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
@@ -213,7 +217,7 @@ def _apply(x, gain, offset, kernel, width=1):
     """x times gain, a matrix [C, D] where there is a kernel, else [1, C], plus offset [D]."""
     u, gain = tf.reshape(x, (-1, x.shape[-1])), tf.cast(gain, x.dtype)
     y = u * gain if kernel is None else tf.matmul(u, gain)
-    return _reshape_like(add_to_rows(y, tf.cast(offset, x.dtype), width), x)
+    return _reshape_like(add_to_rows(y, tf.cast(offset, x.dtype), width), x, offset.shape[0])
 
 
 def _fold(total, outer, count, kernel, gamma, beta):
@@ -251,11 +255,11 @@ def _gain_and_offset(mean, variance, gamma, beta):
     return gain, beta - tf.squeeze(mean * gain, 0)
 
 
-def _reshape_like(y, x):
-    """y [n, D] -> [N, H, W, D] with the leading dimensions of x [N, H, W, C]."""
+def _reshape_like(y, x, channels):
+    """y -> [N, H, W, channels] with the leading dimensions of x [N, H, W, C]."""
     if None in x.shape[1:-1]:
-        return tf.reshape(y, tf.concat((tf.shape(x)[:-1], [y.shape[-1]]), axis=0))
-    return tf.reshape(y, (-1, *x.shape[1:-1], y.shape[-1]))
+        return tf.reshape(y, tf.concat((tf.shape(x)[:-1], [channels]), axis=0))
+    return tf.reshape(y, (-1, *x.shape[1:-1], channels))
 
 
 def _sum_over_replicas(values):

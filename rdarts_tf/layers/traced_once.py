@@ -26,6 +26,7 @@ OPTIONS = {"autograph": False, "experimental_attributes": {"_noinline": True}}
 
 # Of a thread, since each replica is traced in one of its own.
 _HELD = contextvars.ContextVar("held", default=False)
+_ONCE = contextvars.ContextVar("once", default=False)
 _COMPILED = contextvars.ContextVar("compiled", default=False)
 _KEPT = contextvars.ContextVar(
     "kept", default=None
@@ -45,6 +46,14 @@ def within(variable, value):
 def weights_held():
     """What is called within has no gradient in w, whose part of J^T g and all that follows is left out."""
     return within(_HELD, True)
+
+
+def weights_differentiated_once():
+    """What is called within has no second derivative in w.
+
+    As a training loss whose gradient in w is differentiated in alpha.
+    """
+    return within(_ONCE, True)
 
 
 def compiling(whether):
@@ -76,21 +85,25 @@ class TracedOnce:
     def __call__(self, x, w, state=()):
         """(y, moved), y differentiable twice."""
         held = _HELD.get()
+        held_then = held or _ONCE.get()
+        turns = iter([held])
         y, moved, kept = call(self._forward, x, w, state, held)
 
         def backward(g):
-            return [*self._differentiable_vjp(x, w, kept, g, held), *[None] * (held * len(w))]
+            found = self._differentiable_vjp(x, w, kept, g, held, held_then)
+            of_w = [None] * len(w) if next(turns, held_then) else found[len(x) :]
+            return [*found[: len(x)], *of_w]
 
         record.record_operation("f", [y], [*x, *w], backward)
         return y, moved
 
-    def _differentiable_vjp(self, x, w, kept, g, held):
+    def _differentiable_vjp(self, x, w, kept, g, held, held_then):
         found = call(self._backward, x, w, kept, g, held)
 
         def backward(*h):
-            again = call(self._backward_again, x, w, kept, g, h, held)
+            again = call(self._backward_again, x, w, kept, g, h, held, held_then)
             record.record_operation("J^T g'", again, [*x, *w, g, *h], _no_third_derivative)
-            return [*again[: len(x)], *[None] * (held * len(w)), *again[len(x) :]]
+            return [*again[: len(x)], *[None] * (held_then * len(w)), *again[len(x) :]]
 
         record.record_operation("J^T g", found, [*x, *w, g], backward)
         return found
@@ -107,8 +120,8 @@ class TracedOnce:
             y, _ = self.function(x, w, ())
         return tape.gradient(y, of, g, unconnected_gradients="zero")
 
-    def _vjp_of_vjp(self, x, w, kept, g, h, held):
-        of = [*x, g] if held else [*x, *w, g]
+    def _vjp_of_vjp(self, x, w, kept, g, h, held, held_then):
+        of = [*x, g] if held_then else [*x, *w, g]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(of)
             found = self._vjp(x, w, kept, g, held)

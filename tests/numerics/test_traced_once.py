@@ -127,6 +127,28 @@ def test_held_weights_have_no_gradient(point):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_weights_differentiated_once_have_no_second_derivative(point):
+    f, (x, s, w) = make(), point
+
+    def mixed():
+        """d of the sum of sines of the gradient in w."""
+        with tf.GradientTape() as outer:
+            outer.watch(point)
+            with tf.GradientTape() as inner:
+                inner.watch(w)
+                value = loss(f, x, s, w)
+            total = tf.reduce_sum(tf.sin(inner.gradient(value, w)))
+        return outer.gradient(total, point)
+
+    with traced_once.weights_differentiated_once():
+        once = mixed()
+    free = mixed()
+    assert once[2] is None
+    assert free[2] is not None
+    for found, expected in zip(once[:2], free[:2], strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_moved_state_comes_out(point):
     _, (moved,) = make()(point[:2], point[2:], [tf.constant(1.0)])
     assert float(moved) == 2
