@@ -39,12 +39,7 @@ def make_step(space_name, case, sizes, **settings):
 
     from rdarts_tf.engine import curvature
 
-    alpha_step = "exact" if case in PEER_KEYS else case
-    search, pair = make_search(space_name, sizes, alpha_step=alpha_step, **settings)
-    if case == "weight":
-        search._alpha_step = lambda *args: None
-    else:
-        search._weight_step = lambda *args: tf.constant(0.0)
+    search, pair = make_search_of(space_name, case, sizes, **settings)
     if case != "curvature":
         return stepping(search, pair)
     measured = curvature.Curvature(search, eigensolver="lanczos", tolerance=1e-3)
@@ -55,6 +50,19 @@ def make_step(space_name, case, sizes, **settings):
         _note(f"{space_name}: lambda_max {found.lambda_max:.6g}, {found.products} products")
 
     return measure
+
+
+def make_search_of(space_name, case, sizes, **settings):
+    """As `make_search`, but that its search steps do one kind of step only."""
+    import tensorflow as tf
+
+    alpha_step = "exact" if case in PEER_KEYS else case
+    search, pair = make_search(space_name, sizes, alpha_step=alpha_step, **settings)
+    if case == "weight":
+        search._alpha_step = lambda *args: None
+    else:
+        search._weight_step = lambda *args: tf.constant(0.0)
+    return search, pair
 
 
 def make_search(space_name, sizes, *, dtype=None, **settings):
