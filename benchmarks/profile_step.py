@@ -25,9 +25,9 @@ _SHOWN = 14
 
 
 def bytes_of(graph):
-    """{operation: (how often, bytes)} of a graph and all that it calls, the body of a loop once."""
+    """{operation: (how often, bytes)} of what a graph computes and calls, the body of a loop once."""
     count, moved = collections.Counter(), collections.Counter()
-    for op in graph.get_operations():
+    for op in _reached(graph):
         if op.type.removeprefix("Stateless") in _CALLS:
             attribute = _CALLS[op.type.removeprefix("Stateless")]
             inner = bytes_of(graph._get_function(op.get_attr(attribute).name).graph)
@@ -38,6 +38,17 @@ def bytes_of(graph):
             count[op.type] += 1
             moved[op.type] += sum(map(_size, [*op.inputs, *op.outputs]))
     return {kind: (count[kind], moved[kind]) for kind in count}
+
+
+def _reached(graph):
+    """The operations that are run: others TensorFlow leaves out."""
+    left, found = [t.op for t in graph.outputs] + list(graph.control_outputs), set()
+    while left:
+        op = left.pop()
+        if op not in found:
+            found.add(op)
+            left += [t.op for t in op.inputs] + list(op.control_inputs)
+    return found
 
 
 def _size(tensor):
