@@ -317,6 +317,7 @@ def test_xla_where_it_cannot_be_is_one_sentence(command, tmp_path, monkeypatch):
 
 def test_other_switches_and_replicas_are_told(tmp_path, monkeypatch):
     run_dir, said = RunDir(tmp_path), []
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     environment.note(run_dir, 0, said.append, replicas=1)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     environment.note(run_dir, 1, said.append, replicas=2)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 
@@ -66,3 +67,14 @@ def test_a_gpu_that_cannot_be_used_is_told(monkeypatch, tmp_path, gpus, driver, 
     startup.load_tensorflow(said.append)
     assert bool(said) == told
     assert all("NVIDIA GPU that TensorFlow cannot use" in line for line in said)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN is for x86")
+@pytest.mark.parametrize("given", [None, "0"])
+def test_onednn_is_chosen_unless_the_user_did(given):
+    inherited = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
+    environment = inherited | ({} if given is None else {"TF_ENABLE_ONEDNN_OPTS": given})
+    code = "import os, rdarts_tf; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == (given or "1")
