@@ -10,7 +10,6 @@ import time
 
 import numpy as np
 
-import rdarts_tf  # noqa: F401 - before TensorFlow, whose kernels it chooses
 from benchmarks import search_step
 
 

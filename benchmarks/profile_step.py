@@ -1,6 +1,6 @@
 """A search step by operation: seconds of its threads, and the bytes that it reads and writes.
 
-    python benchmarks/profile_step.py --space=s2 --case=weight
+    PYTHONPATH=. python benchmarks/profile_step.py --space=s2 --case=weight
 
 Seconds are from TensorFlow's profiler, which slows the step a little; bytes are the sizes of all inputs and
 outputs in the graph, as if none came from a cache. Below stands what adding two large tensors reaches.
@@ -8,6 +8,7 @@ outputs in the graph, as if none came from a cache. Below stands what adding two
 
 import argparse
 import collections
+import functools
 import pathlib
 import re
 import tempfile
@@ -24,12 +25,13 @@ _CALLS = {"PartitionedCall": "f", "StatefulPartitionedCall": "f", "While": "body
 _SHOWN = 14
 
 
+@functools.cache  # of a function that is called hundreds of times
 def bytes_of(graph):
     """{operation: (how often, bytes)} of what a graph computes and calls, the body of a loop once."""
     count, moved = collections.Counter(), collections.Counter()
     for op in _reached(graph):
-        if op.type.removeprefix("Stateless") in _CALLS:
-            attribute = _CALLS[op.type.removeprefix("Stateless")]
+        attribute = _CALLS.get(op.type.removeprefix("Stateless"))
+        if attribute:
             inner = bytes_of(graph._get_function(op.get_attr(attribute).name).graph)
             for kind, (n, size) in inner.items():
                 count[kind] += n

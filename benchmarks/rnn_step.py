@@ -14,8 +14,6 @@ import statistics
 import subprocess
 import sys
 
-import rdarts_tf  # noqa: F401 - before TensorFlow, whose kernels it chooses
-
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import search_step
