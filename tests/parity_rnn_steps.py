@@ -289,9 +289,9 @@ class _Search:
             found[f"bn_moving_{name}"].append(value)
 
     def _pass(self, name, x, w, alpha):
-        """Outputs; a pass of the model itself moves its statistics."""
+        """Outputs; a pass of the model itself moves its statistics, that of validation at w' is a copy's."""
         outputs, moved = self.f.forward(w, alpha, x, self.hidden[name], statistics=self.statistics)
-        if name == "train":
+        if name == "train" or self.tag == "steps_first_order":
             self.statistics = moved
         return outputs
 

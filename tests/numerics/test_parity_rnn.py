@@ -50,6 +50,11 @@ def test_alpha_step_equals_the_authors(fixture, name):
     assert len(rows) == len(PARTS[name]) and not failures(rows)
 
 
+@pytest.mark.slow
+def test_all_of_a_search_equals_the_authors():
+    assert not failures(parity.check(DATA / "rnn_search_full.npz"))
+
+
 def test_a_wrong_word_is_noticed(fixture):
     fixture.arrays["data/train_x"][3, 1] += 1
     found = failures(parity.compared(fixture, parity_rnn.forward))
