@@ -15,6 +15,7 @@ from rdarts_tf.tasks.language_model import (
     windows,
 )
 from rdarts_tf.tasks.language_model.derived_network import DerivedNetwork
+from rdarts_tf.tasks.language_model.network import cross_entropy
 from rdarts_tf.tasks.language_model.options import METRICS, SCORE
 from rdarts_tf.tasks.language_model.supernet import Supernet
 
@@ -96,9 +97,8 @@ class Modelling(base.Problem):
         (tokens, targets, _), (hidden,) = batch, carry
         key = self.key(seed, rates) if training else None
         outputs = self.outputs(call, tokens, hidden, key, **network)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=tf.transpose(targets), logits=outputs.logits
-        )
+        logits = tf.reshape(outputs.logits, [-1, outputs.logits.shape[-1]])
+        losses = cross_entropy(logits, tf.reshape(tf.transpose(targets), [-1]))
         total = nats = tf.reduce_sum(losses)
         if regularized:
             total += self._penalties(outputs) * tf.cast(tf.size(losses), total.dtype)
