@@ -56,6 +56,11 @@ def weights_differentiated_once():
     return within(_ONCE, True)
 
 
+def differentiated_once():
+    """Whether it is so here, see `weights_differentiated_once`."""
+    return _ONCE.get()
+
+
 def compiling(whether):
     """The primitives that are called within take functions that XLA compiles, or plain ones."""
     return within(_COMPILED, whether)

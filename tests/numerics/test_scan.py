@@ -103,3 +103,24 @@ def _last(h):
     for t in range(T):
         h = tf.tanh(h @ W + X[t] @ U)
     return h
+
+
+def test_constants_for_later_have_a_second_derivative_alone():
+    """As edge weights in the gradient of the weights that is differentiated in alpha."""
+
+    def mixed(u, later):
+        with tf.GradientTape() as outer:
+            outer.watch(u)
+            with tf.GradientTape() as inner:
+                inner.watch(W)
+                found, _ = scan(Step(turn, SHAPE, SHAPE), [H], [X], [W, u], later=later)
+                value = tf.reduce_sum(tf.sin(found.y[0]) * ORDER)
+            dot = tf.reduce_sum(inner.gradient(value, W) * V)
+        return outer.gradient(dot, u)
+
+    np.testing.assert_allclose(mixed(U, [1]), mixed(U, ()), rtol=1e-12)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([U, W])
+        found, _ = scan(Step(turn, SHAPE, SHAPE), [H], [X], [W, U], later=[1])
+    assert tape.gradient(found.c[0], U) is None
+    assert tape.gradient(found.c[0], W) is None

@@ -11,6 +11,7 @@ g_ a gradient: lists of float tensors, x and y [T, ...] outside of the step.
 """
 
 import functools
+import itertools
 import typing
 
 import tensorflow as tf
@@ -51,15 +52,17 @@ class _Known(typing.NamedTuple):
     result: Result
 
 
-def scan(step, c, x, k, *, reverse=False):
+def scan(step, c, x, k, *, reverse=False, later=()):
     """(Result of the loop, memos [T, ...], which have no derivative).
 
     Args:
         step: Step.
         c, x, k: lists of tensors; there is at least one x.
         reverse: from the last time to the first.
+        later: indices in k. If there are any, the first derivative is in all else, that of the
+            derivative in these only.
     """
-    return _scan(step, c, x, k, reverse)
+    return _scan(step, c, x, k, reverse, later=later)
 
 
 @tf.custom_gradient
@@ -72,10 +75,11 @@ def remembered(a, b, product):
     return tf.identity(product), gradient
 
 
-def _scan(step, c, x, k, reverse, known=None):
+def _scan(step, c, x, k, reverse, known=None, later=()):
     """`scan`; where all is known, only derivatives remain to be computed."""
     sizes, memos = [len(c), len(x), len(k)], []
     needed = tuple(bool(record.should_record_backprop([tensor])) for tensor in (*c, *x, *k))
+    asked = _asked(needed, [len(c) + len(x) + i for i in later])
 
     @tf.custom_gradient
     def run(*inputs):
@@ -84,6 +88,7 @@ def _scan(step, c, x, k, reverse, known=None):
         memos.extend(tf.stop_gradient(memo) for memo in ready.memos)
 
         def gradient(*upstream):
+            needed = next(asked)
             g = Result(*_split(upstream, [len(c), len(step.y), len(step.u)]))
             carries = _carries(step, c, x, k, reverse, ready)
             back = _derivative(step, *(tuple(t.shape for t in p) for p in (c, x)), needed)
@@ -98,6 +103,17 @@ def _scan(step, c, x, k, reverse, known=None):
         before, memos, result = _loop(step, reverse)(c, x, k)
         return Result(*result), memos
     return Result(*_split(run(*c, *x, *k), [len(c), len(step.y), len(step.u)])), memos
+
+
+def _asked(needed, later):
+    """What the first gradient and each one after it are asked for, without end; see `scan`."""
+    if not later:
+        return itertools.repeat(needed)
+    first, then = (
+        tuple(need and (i in later) == late for i, need in enumerate(needed))
+        for late in (False, True)
+    )
+    return itertools.chain([first], itertools.repeat(then))
 
 
 def _carries(step, c, x, k, reverse, known):
