@@ -170,7 +170,8 @@ def forward(f):
         of_x = tf.tensordot(tf.gather(table, x), first[: f.meta["n"]], 1)
         options = {"masked": False, "sampled": False, "training": True}
         step = recurrent_cell.search_step(f.net.cell, f.meta["n"], **options)
-        constants = [first[f.meta["n"] :], *matrices, tf.nn.softmax(f.alpha[0])]
+        p = recurrent_cell.for_each_unit(tf.nn.softmax(f.alpha[0]), f.meta["n"])
+        constants = [first[f.meta["n"] :], *matrices, p]
         recurrent_cell.moments = lambda s: seen.append(s) or moments(s)
         tf.config.run_functions_eagerly(True)
         try:

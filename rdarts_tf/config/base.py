@@ -76,7 +76,7 @@ class RunConfig:
         "devices",
         "auto",
         "XLA on a single device, of each primitive of a supernet, else of whole steps; auto: if that "
-        "is a GPU",
+        "is a GPU, or a recurrent cell is large",
         choices=("auto", "true", "false"),
     )
     checkpoint_every: int = option("run directory", 1, "epochs between checkpoints", low=1)

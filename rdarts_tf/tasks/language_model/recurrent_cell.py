@@ -29,21 +29,22 @@ ACTIVATIONS = {
 
 
 @functools.cache
-def search_step(cell, hidden, *, masked, sampled, training):
+def search_step(cell, hidden, *, masked, sampled, training, jit=False):
     """The Step of a cell of which every edge carries all its primitives.
 
-    It reads x W_x [T, B, 2n]; its constants are W_h [n, 2n], W_1, ... [n, 2n], p, then m_h if `masked`,
-    and in inference mean and variance [n]. It writes h'; its memo are the products and, in training,
-    mean and variance [N + 1, n] of the batch at each state.
+    It reads x W_x [T, B, 2n]; its constants are W_h [n, 2n], W_1, ... [n, 2n], p for each unit [E, K, n],
+    then m_h if `masked`, and in inference mean and variance [n]. It writes h'; its memo are the products
+    and, in training, mean and variance [N + 1, n] of the batch at each state.
 
     Args:
         cell: spaces.base.CellSpace.
         hidden: n.
         sampled: p is 0 but for one entry of the edges into each node; only that is computed.
+        jit: XLA compiles the sums over predecessors and their gradients.
     """
     names, num = cell.primitives[0], cell.num_nodes
     starts = [i * (i + 1) // 2 for i in range(num + 1)]  # edges into node i: i + 1
-    mix = (_one if sampled else _all)(names)
+    mix = _one(names) if sampled else _all(names, jit)
 
     def call(c, x, k, memo):
         (h,), written, found = c, [], []
@@ -96,6 +97,11 @@ def derived_step(pairs, concat, hidden, *, masked):
     return Step(call, (tf.TensorShape([None, hidden]),), _memo(hidden, len(pairs)))
 
 
+def for_each_unit(p, hidden):
+    """p [E, K] -> [E, K, n]: gradients add up over the batch in the loop, over the units after it."""
+    return tf.repeat(p[..., None], hidden, axis=-1)
+
+
 def moments(s):
     """(mean, biased variance) over the batch: s [B, n] -> [n], [n]."""
     mean = tf.reduce_mean(s, axis=0)
@@ -140,8 +146,8 @@ def _times(s, mask):
 
 
 def _picked(p, states):
-    """The state of the one edge whose row of p [i, K] is not 0: [B, n]."""
-    return tf.tensordot(tf.reduce_sum(p, axis=1), tf.stack(states), 1)
+    """The state of the one edge whose p [i, K, n] is not 0: [B, n]."""
+    return tf.tensordot(tf.reduce_sum(p[..., 0], axis=1), tf.stack(states), 1)
 
 
 def _normal(s):
@@ -166,38 +172,40 @@ def _gated_by(name):
 
 
 def _mixture(names):
-    """(s, g, p [..., K]) -> (a s, sum_k p_k f_k(g)), k over all primitives but none, a the sum of their p_k."""
+    """(s, g, list of p_k) -> (a s, sum_k p_k f_k(g)), k over all primitives but none, a the sum of their p_k."""
     kept = [(k, name) for k, name in enumerate(names) if name != "none"]
 
     def mixed(s, candidate, p):
-        parts = [p[..., k] * ACTIVATIONS[name](candidate) for k, name in kept]
-        return s * tf.add_n([p[..., k] for k, _ in kept]), tf.add_n(parts)
+        parts = [p[k] * ACTIVATIONS[name](candidate) for k, name in kept]
+        return s * tf.add_n([p[k] for k, _ in kept]), tf.add_n(parts)
 
     return mixed
 
 
 @functools.cache
-def _all(names):
-    """The sum over predecessors: states [i, B, n], products [i B, 2n], p [i, K] -> [[B, n]]."""
-    mixture = _mixture(names)
+def _all(names, jit):
+    """The sum over predecessors: states [i, B, n], products [i B, 2n], p [i, K, n] -> [[B, n]]."""
+    mixture, compiled = _mixture(names), 2 if jit else 0  # a third takes seconds, and saves few
 
     def mix(states, products, p):
         shape = tf.concat([tf.shape(states)[:2], [-1]], 0)
         gate, candidate = tf.split(tf.reshape(products, shape), 2, axis=-1)
-        s, mixed = mixture(states, candidate, p[:, None, None])
+        s, mixed = mixture(states, candidate, tf.unstack(p[:, None], axis=2))
         return [tf.reduce_sum(s + tf.sigmoid(gate) * (mixed - s), axis=0)]
 
-    return Shared(mix)
+    return Shared(mix, jit=compiled)
 
 
 @functools.cache
 def _one(names):
-    """The same of one predecessor: states [i, B, n], product [B, 2n], p [i, K] with one entry 1."""
+    """The same of one predecessor: states [i, B, n], product [B, 2n], p [i, K, n] with one k 1."""
     mixture = _mixture(names)
 
     def mix(states, product, p):
         gate, candidate = tf.split(product, 2, axis=-1)
-        s, mixed = mixture(_picked(p, tf.unstack(states)), candidate, tf.reduce_sum(p, axis=0))
+        s, mixed = mixture(
+            _picked(p, tf.unstack(states)), candidate, tf.unstack(tf.reduce_sum(p, axis=0))
+        )
         return [s + tf.sigmoid(gate) * (mixed - s)]
 
     return Shared(mix)

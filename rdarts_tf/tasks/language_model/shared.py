@@ -15,11 +15,12 @@ class Shared:
 
     Args:
         function: (tensor, ...) -> list of tensors.
+        jit: how many of it, its derivative, the derivative of that, ... XLA compiles.
     """
 
-    def __init__(self, function):
-        self.function, self._derivatives = function, {}
-        self._call = tf.function(function, **OPTIONS)
+    def __init__(self, function, *, jit=0):
+        self.function, self.jit, self._derivatives = function, jit, {}
+        self._call = tf.function(function, **OPTIONS | ({"jit_compile": True} if jit > 0 else {}))
 
     def __call__(self, *x):
         """The list of tensors."""
@@ -49,5 +50,5 @@ class Shared:
                     y, wanted, output_gradients=list(upstream), unconnected_gradients="zero"
                 )
 
-            self._derivatives[needed] = Shared(back)
+            self._derivatives[needed] = Shared(back, jit=self.jit - 1)
         return self._derivatives[needed]

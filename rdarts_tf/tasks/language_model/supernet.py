@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from rdarts_tf.layers import alphas
+from rdarts_tf.layers import alphas, traced_once
 from rdarts_tf.spaces.base import CellSpace
 from rdarts_tf.tasks.language_model import recurrent_cell
 from rdarts_tf.tasks.language_model.network import LanguageModel
@@ -53,14 +53,20 @@ class Supernet(LanguageModel):
     def unrolled(self, x, hidden, mask, *, p, sampled, training):
         """Outputs of the cell at all times: x [T, B, n], hidden [B, n], mask [B, n] or None -> [T, B, n]."""
         of_x, constants = self.read(x)
-        constants.append(tf.cast(p, x.dtype))
+        constants.append(recurrent_cell.for_each_unit(tf.cast(p, x.dtype), self.hidden))
         constants += [] if mask is None else [mask]
         if not training:
             constants += [tf.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance)]
         step = recurrent_cell.search_step(
-            self.cell, self.hidden, masked=mask is not None, sampled=sampled, training=training
+            self.cell,
+            self.hidden,
+            masked=mask is not None,
+            sampled=sampled,
+            training=training,
+            jit=traced_once.compiled(),
         )
-        found, memos = scan(step, [hidden], [of_x], constants)
+        later = [self.nodes + 1] if traced_once.differentiated_once() else []  # p
+        found, memos = scan(step, [hidden], [of_x], constants, later=later)
         if training:
             self._move(*memos[-2:], tf.cast(tf.shape(hidden)[0], hidden.dtype))
         return found.y[0]

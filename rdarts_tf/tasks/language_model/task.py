@@ -19,6 +19,7 @@ from rdarts_tf.tasks.language_model.network import cross_entropy
 from rdarts_tf.tasks.language_model.options import METRICS, SCORE
 from rdarts_tf.tasks.language_model.supernet import Supernet
 
+_MANY_UNITS = 2**15  # of a state of all columns, where compiled sums save more than they cost
 _LONGEST_LOSS = 700.0  # nats, beyond which e^loss overflows
 
 
@@ -63,10 +64,6 @@ class Modelling(base.Problem):
 
     def epoch_steps(self, epoch):
         return len(self.epochs[epoch])
-
-    def compiled(self, *, gpus):
-        """XLA would compile every length of a window anew."""
-        return False
 
     def references(self):
         """Perplexities of counting words and pairs of words."""
@@ -139,6 +136,8 @@ class Modelling(base.Problem):
 class Search(Modelling):
     """The bilevel problem: the training text trains weights, the validation text the architecture.
 
+    XLA compiles the sums at a node, whose shapes do not depend on a window's length.
+
     Args:
         config: options.SearchConfig.
         data: corpus.Corpus.
@@ -146,10 +145,15 @@ class Search(Modelling):
         UserError: a text that is too short.
     """
 
+    compiled_by_primitive = True
+
     def __init__(self, config, data):
         super().__init__(config, data, seed=config.seed, draw=windows.of_search)
         self.valid = self.in_columns("valid", "batch_size")
         self.carries["valid"] = [(config.batch_size, config.hidden)]
+
+    def compiled(self, *, gpus):
+        return self.config.batch_size * self.config.hidden >= _MANY_UNITS
 
     def network(self):
         cell, config = self.config.make_space().cell("recurrent"), self.config
@@ -221,6 +225,10 @@ class Evaluation(Modelling):
     """
 
     KEEPS_BEST = True
+
+    def compiled(self, *, gpus):
+        """XLA would compile every length of a window anew."""
+        return False
 
     def __init__(self, config, data, *, seed):
         super().__init__(config, data, seed=seed, draw=windows.of_evaluation)
