@@ -182,8 +182,9 @@ def _connect(ray, address):
             host, port = address.split("://")[-1].rsplit(":", 1)
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **quiet)
-    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-        raise UserError(f"cannot reach a Ray cluster at --address={address}: {error}") from error
+    except Exception as error:  # Ray raises plain ones, too
+        what = f"reach a Ray cluster at --address={address}" if address else "start Ray here"
+        raise UserError(f"cannot {what}: {error}; --executor=local does without") from error
 
 
 def _submit(ray, tasks, settings):

@@ -290,3 +290,14 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path):
 def test_more_resources_than_there_are_is_one_sentence(cluster, tmp_path):
     with pytest.raises(UserError, match="--cpus_per_run=100000 .* take fewer"):
         executor.run([task(tmp_path, "pass")], dataclasses.replace(cluster, cpus_per_run=100_000))
+
+
+def test_a_node_that_does_not_start_is_one_sentence(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+
+    def init(*args, **options):
+        raise Exception("the node timed out")  # noqa: TRY002 - as Ray does
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(UserError, match="cannot start Ray here: the node .* --executor=local"):
+        executor.run([task(tmp_path, "pass")], RAY)
