@@ -191,9 +191,9 @@ def fields_of(recorded):
 
 
 def to_argv(config):
-    """The flags that give `config`, those at their defaults left out."""
+    """The flags of a search that give `config`: its space, by which the defaults are, and what differs from those."""
     values = dataclasses.asdict(config).items()
-    return argv({name: value for name, value in values if value != default(config, name)})
+    return argv({k: v for k, v in values if k == "space" or v != default(config, k)})
 
 
 def argv(values):

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from rdarts_tf import optimizers
+from rdarts_tf import optimizers, registry
 from rdarts_tf.config import base as config_base
+from rdarts_tf.config import flags
 from rdarts_tf.config import search as config_lib
 from rdarts_tf.errors import UserError
 from rdarts_tf.methods import base, darts_ada, darts_es
@@ -257,6 +258,13 @@ def test_best_of_searches_with_following_seeds():
 def test_the_winner_has_the_least_validation_error_the_first_of_equals():
     rows = [{"validation_error": error} for error in (0.3, 0.1, 0.2, 0.1)]
     assert base.Method().select(rows, "validation_error") is rows[1]
+
+
+@pytest.mark.parametrize("name", registry.names("tasks"))
+def test_a_piece_of_a_task_in_its_own_space_is_given_by_its_flags(name):
+    settings = registry.load_task(name, "options").SearchConfig(method="best_of(darts, seeds=2)")
+    for run in config_lib.pieces(settings).values():
+        assert flags.parse(config_lib.of_given, config_base.to_argv(run))[0] == run
 
 
 def test_a_piece_is_a_search_without_flags_of_selection():
