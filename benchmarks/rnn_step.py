@@ -97,12 +97,14 @@ def measure(args, cases):
         for number in range(args.rounds):
             for case, child in children.items():
                 ours[case].append(child.seconds(args.steps))
-            peer += [] if apart else [run_peer(args, rows="0")]
+            if not apart:
+                peer.append(run_peer(args, rows="0"))
             _note(f"round {number + 1} of {args.rounds}")
     finally:
         for child in children.values():
             child.close()
-    peer += [run_peer(args, rows="1") for _ in range(args.rounds if apart else 0)]
+    if apart:
+        peer = [run_peer(args, rows="1") for _ in range(args.rounds)]
     return [make_row(case, children[case], ours[case], peer) for case in cases]
 
 

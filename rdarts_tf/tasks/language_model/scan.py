@@ -11,7 +11,6 @@ g_ a gradient: lists of float tensors, x and y [T, ...] outside of the step.
 """
 
 import functools
-import itertools
 import typing
 
 import tensorflow as tf
@@ -79,7 +78,8 @@ def _scan(step, c, x, k, reverse, known=None, later=()):
     """`scan`; where all is known, only derivatives remain to be computed."""
     sizes, memos = [len(c), len(x), len(k)], []
     needed = tuple(bool(record.should_record_backprop([tensor])) for tensor in (*c, *x, *k))
-    asked = _asked(needed, [len(c) + len(x) + i for i in later])
+    first, then = _asked(needed, [len(c) + len(x) + i for i in later])
+    turns = iter([first])
 
     @tf.custom_gradient
     def run(*inputs):
@@ -88,7 +88,7 @@ def _scan(step, c, x, k, reverse, known=None, later=()):
         memos.extend(tf.stop_gradient(memo) for memo in ready.memos)
 
         def gradient(*upstream):
-            needed = next(asked)
+            needed = next(turns, then)
             g = Result(*_split(upstream, [len(c), len(step.y), len(step.u)]))
             carries = _carries(step, c, x, k, reverse, ready)
             back = _derivative(step, *(tuple(t.shape for t in p) for p in (c, x)), needed)
@@ -106,14 +106,10 @@ def _scan(step, c, x, k, reverse, known=None, later=()):
 
 
 def _asked(needed, later):
-    """What the first gradient and each one after it are asked for, without end; see `scan`."""
-    if not later:
-        return itertools.repeat(needed)
-    first, then = (
-        tuple(need and (i in later) == late for i, need in enumerate(needed))
-        for late in (False, True)
-    )
-    return itertools.chain([first], itertools.repeat(then))
+    """What the first gradient and each one after it are asked for, two like `needed`; see `scan`."""
+    first = tuple(need and i not in later for i, need in enumerate(needed))
+    then = tuple(need and i in later for i, need in enumerate(needed))
+    return first, then if later else needed
 
 
 def _carries(step, c, x, k, reverse, known):

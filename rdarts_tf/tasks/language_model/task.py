@@ -226,10 +226,6 @@ class Evaluation(Modelling):
 
     KEEPS_BEST = True
 
-    def compiled(self, *, gpus):
-        """XLA would compile every length of a window anew."""
-        return False
-
     def __init__(self, config, data, *, seed):
         super().__init__(config, data, seed=seed, draw=windows.of_evaluation)
         self._seed, self._by_returns = seed, {0: self.epochs}
@@ -238,6 +234,10 @@ class Evaluation(Modelling):
             self.testing = windows.passing(len(self.tested), config.bptt)
             self.test_steps = len(self.testing)
             self.carries["test"] = [(config.test_batch_size, config.hidden)]
+
+    def compiled(self, *, gpus):
+        """XLA would compile every length of a window anew."""
+        return False
 
     def network(self):
         return network_of(self.config, len(self.data.vocabulary))
