@@ -8,10 +8,13 @@ import rdarts_tf  # noqa: F401 - before TensorFlow, whose kernels it chooses
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _without_grappler():
-    """As in the commands: it takes longer than tracing."""
+def _graphs_as_of_the_commands():
+    """Without Grappler, which takes longer than tracing, and with sums in order."""
     import tensorflow as tf
 
+    from rdarts_tf import sums
+
+    sums.order_gradients()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context
 
-from rdarts_tf import errors
+from rdarts_tf import errors, sums
 from rdarts_tf.config import workers
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import rendezvous
@@ -37,12 +37,13 @@ def configure_runtime():
     """Settings of the whole process, before anything is traced.
 
     No TensorFloat-32: its 10 bits are too few for the statistics of BatchNorm and for curvature. On
-    CPU deterministic kernels, since a resumed run promises the same bits, and no Grappler: on
+    CPU deterministic kernels and sums, since a resumed run promises the same bits, and no Grappler: on
     graphs of second derivatives it takes longer than tracing and gains nothing measurable.
     """
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
+        sums.order_gradients()
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 

@@ -5,6 +5,7 @@ import itertools
 import keras
 import tensorflow as tf
 
+from rdarts_tf import sums
 from rdarts_tf.layers.drop_path import drop_path
 from rdarts_tf.layers.mixed_op import MixedOp, run_one
 from rdarts_tf.layers.primitives import PRIMITIVES
@@ -114,9 +115,9 @@ class MixedNodes(keras.layers.Layer):
                     e, states[state], rectified[state], outputs[state], noise_seeds[e]
                 )
                 if dropping and terms:
-                    terms = [drop_path(tf.add_n(terms), drop_path_prob, seed=path_seeds[e])]
+                    terms = [drop_path(sums.add_n(terms), drop_path_prob, seed=path_seeds[e])]
                 summands += terms
-            states.append(tf.add_n(summands) if summands else self._zeros(states[0]))
+            states.append(sums.add_n(summands) if summands else self._zeros(states[0]))
             rectified.append(tf.nn.relu(states[-1]))
             outputs.append({})
         return _concat(states[self.num_inputs :])

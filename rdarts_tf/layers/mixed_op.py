@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from rdarts_tf import sums
 from rdarts_tf.layers.primitives import PRIMITIVES, Zero, make, scaled
 
 
@@ -97,7 +98,7 @@ class MixedOp(keras.layers.Layer):
     def call(self, x, edge_weights, seed=None, training=False):
         """x [N, H, W, C], edge_weights [num_ops] -> [N, ceil(H / stride), ceil(W / stride), C]."""
         terms = self.terms(x, tf.unstack(edge_weights), seed=seed, training=training)
-        return tf.add_n(terms) if terms else tf.zeros_like(x[:, :: self.stride, :: self.stride])
+        return sums.add_n(terms) if terms else tf.zeros_like(x[:, :: self.stride, :: self.stride])
 
 
 def run_one(chosen, ops, inputs, *, outputs=None, seed=None, training=False):

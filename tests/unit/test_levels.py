@@ -16,6 +16,7 @@ ROWS = (
     ("reading", "registry", "schema"),
     ("spaces",),
     ("genotypes",),
+    ("sums",),
     ("bilevel", "optimizers"),
     ("hessian",),
     ("layers", "methods"),

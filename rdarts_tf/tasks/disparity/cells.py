@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from rdarts_tf import sums
 from rdarts_tf.layers import primitives as image_primitives
 from rdarts_tf.layers.mixed_nodes import MixedNodes
 from rdarts_tf.tasks.disparity import primitives
@@ -140,7 +141,7 @@ class DerivedCell(keras.layers.Layer):
                 op(states[state], training=training)
                 for op, (_, state) in (next(edges) for _ in range(size))
             ]
-            states.append(tf.add_n(terms))
+            states.append(sums.add_n(terms))
         return tf.concat([states[state] for state in self.concat], axis=-1)
 
 

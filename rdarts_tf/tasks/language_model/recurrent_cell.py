@@ -15,6 +15,7 @@ import functools
 
 import tensorflow as tf
 
+from rdarts_tf import sums
 from rdarts_tf.tasks.language_model.scan import Step, remembered
 from rdarts_tf.tasks.language_model.shared import Shared
 
@@ -64,7 +65,7 @@ def search_step(cell, hidden, *, masked, sampled, training, jit=False):
             s = mix(tf.stack(states), product(i + 1, a), p)[0]
             states.append(normalised(s))
             entering.append(_times(states[-1], mask))
-        h = tf.add_n(states[1:]) / num
+        h = sums.add_n(states[1:]) / num
         batch = [tf.stack(part) for part in zip(*(f[1:] for f in found), strict=True)]
         return [h], [h], [], written + (batch if training else [])
 
@@ -91,7 +92,7 @@ def derived_step(pairs, concat, hidden, *, masked):
         for i, (name, state) in enumerate(pairs):
             s = states[state]
             states.append(_gated_by(name)(s, product(i + 1, _times(s, mask)))[0])
-        h = tf.add_n([states[state] for state in concat]) / len(concat)
+        h = sums.add_n([states[state] for state in concat]) / len(concat)
         return [h], [h], [], written
 
     return Step(call, (tf.TensorShape([None, hidden]),), _memo(hidden, len(pairs)))
@@ -177,7 +178,7 @@ def _mixture(names):
 
     def mixed(s, candidate, p):
         parts = [p[k] * ACTIVATIONS[name](candidate) for k, name in kept]
-        return s * tf.add_n([p[k] for k, _ in kept]), tf.add_n(parts)
+        return s * sums.add_n([p[k] for k, _ in kept]), sums.add_n(parts)
 
     return mixed
 
