@@ -46,7 +46,7 @@ class Exhaustive:
         for name, size in sizes.items():
             value = getattr(given, name)
             self.changes[name] = size if value is None else value
-        if registry.is_outside("spaces", space):  # of a task that the cells do not tell
+        if registry.is_outside("tasks", self.space.task):  # the cells do not tell it
             self.changes["space"] = space
         self.given, self.common = dataclasses.replace(given, **self.changes), common
         name = evaluate_config.folder_name(f"{self.space.name}_{dataset}")

@@ -15,9 +15,10 @@ from rdarts_tf.config import search as search_config
 from rdarts_tf.config import sweep as sweep_config
 from rdarts_tf.runs import executor
 from rdarts_tf.runs import given as given_cells
+from rdarts_tf.spaces import space_file
 from rdarts_tf.spaces.s5 import SPACE
 from rdarts_tf.tasks.image_classification.options import SearchConfig
-from tests import in_process
+from tests import in_process, toy_task
 from tests.in_process import sentence
 
 
@@ -341,6 +342,20 @@ def test_the_networks_are_those_that_the_paper_retrains_after_a_search(command):
     assert code == 0
     given, _ = flags.parse(given_cells.evaluation, shlex.split(stdout.splitlines()[0])[3:])
     assert (given.init_channels, given.layers) == (16, 20)
+
+
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_trainings_are_told_the_space_where_the_cells_do_not_tell_the_task(command, in_a_file):
+    space = "tests.toy_task"
+    if in_a_file:
+        pathlib.Path("toy.json").write_text(space_file.to_json(toy_task.SPACE))
+        space = "space_file(toy.json)"
+    code, stdout, stderr = command(
+        "--exhaustive", f"--space={space}", "--dataset=tests.toy_task", "--dry_run"
+    )
+    assert code == 0, stderr
+    words = shlex.split(stdout.splitlines()[0])[3:]
+    assert f"--space={space}" in words and "--genotype=Genotype(toy=[('on', 0)]" in " ".join(words)
 
 
 @pytest.mark.parametrize(
