@@ -221,21 +221,19 @@ class PathSearch(Search):
 
 
 def _of_alpha(forward):
-    """(w, alpha) -> Pass without derivatives in w."""
-
-    def at(w, alpha):
-        with traced_once.weights_held():
-            return forward(w, alpha)
-
-    return at
+    """A function of (w, alpha) without derivatives in w."""
+    return _in(traced_once.weights_held, forward)
 
 
 def _differentiated_once(loss):
-    """(w, alpha) -> scalar, of which nobody asks d^2 / dw^2."""
+    """A function of (w, alpha) of which nobody asks d^2 / dw^2."""
+    return _in(traced_once.weights_differentiated_once, loss)
 
+
+def _in(context, function):
     def at(w, alpha):
-        with traced_once.weights_differentiated_once():
-            return loss(w, alpha)
+        with context():
+            return function(w, alpha)
 
     return at
 

@@ -186,7 +186,7 @@ def _mixture(names):
 @functools.cache
 def _all(names, jit):
     """The sum over predecessors: states [i, B, n], products [i B, 2n], p [i, K, n] -> [[B, n]]."""
-    mixture, compiled = _mixture(names), 2 if jit else 0  # a third takes seconds, and saves few
+    mixture = _mixture(names)
 
     def mix(states, products, p):
         shape = tf.concat([tf.shape(states)[:2], [-1]], 0)
@@ -194,7 +194,8 @@ def _all(names, jit):
         s, mixed = mixture(states, candidate, tf.unstack(p[:, None], axis=2))
         return [tf.reduce_sum(s + tf.sigmoid(gate) * (mixed - s), axis=0)]
 
-    return Shared(mix, jit=compiled)
+    # To compile a third takes seconds, and saves few.
+    return Shared(mix, num_compiled=2 if jit else 0)
 
 
 @functools.cache

@@ -15,12 +15,13 @@ class Shared:
 
     Args:
         function: (tensor, ...) -> list of tensors.
-        jit: how many of it, its derivative, the derivative of that, ... XLA compiles.
+        num_compiled: how many of it, its derivative, the derivative of that, ... XLA compiles.
     """
 
-    def __init__(self, function, *, jit=0):
-        self.function, self.jit, self._derivatives = function, jit, {}
-        self._call = tf.function(function, **OPTIONS | ({"jit_compile": True} if jit > 0 else {}))
+    def __init__(self, function, *, num_compiled=0):
+        self.function, self.num_compiled, self._derivatives = function, num_compiled, {}
+        options = OPTIONS | ({"jit_compile": True} if num_compiled > 0 else {})
+        self._call = tf.function(function, **options)
 
     def __call__(self, *x):
         """The list of tensors."""
@@ -50,5 +51,5 @@ class Shared:
                     y, wanted, output_gradients=list(upstream), unconnected_gradients="zero"
                 )
 
-            self._derivatives[needed] = Shared(back, jit=self.jit - 1)
+            self._derivatives[needed] = Shared(back, num_compiled=self.num_compiled - 1)
         return self._derivatives[needed]
