@@ -94,14 +94,20 @@ class RunConfig:
         Args:
             run_dir: path of the run, for a data set that is stored in it.
         Raises:
-            UserError: it is not to be had, or takes no such arguments.
+            UserError: it is not to be had, takes no such arguments, or is of another task.
         """
         module, args, kwargs = plugin("datasets", self.dataset, "load")
         kwargs |= self.loading(module, run_dir)
         try:
-            return module.load(*args, data_dir=self.data_dir, **kwargs)
+            data = module.load(*args, data_dir=self.data_dir, **kwargs)
         except TypeError as error:
             raise ConfigError(f"dataset {self.dataset!r} does not take that: {error}") from error
+        if (task := getattr(data, "TASK", self.TASK)) != self.TASK:
+            raise ConfigError(
+                f"--dataset={self.dataset} is data of {task}, not of {self.TASK} as these cells; take "
+                "other data, or a space of that task"
+            )
+        return data
 
     def loading(self, module, run_dir):
         """Further arguments of the `load` of a data set's module; a task may add its own."""

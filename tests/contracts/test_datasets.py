@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from rdarts_tf import registry
 from rdarts_tf.datasets import cifar10, digits, svhn, tfds
+from rdarts_tf.errors import UserError
 from rdarts_tf.tasks.image_classification import (
     augment,
     data,
@@ -578,3 +579,18 @@ def test_free_memory_is_that_of_the_machine_or_of_its_share(tmp_path, monkeypatc
     assert storing.free_bytes() == 5 * 1024
     (tmp_path / "memory.max").write_text("1100\n")
     assert storing.free_bytes() == 1000
+
+
+@pytest.mark.parametrize("dataset", ["digits", "python_docs", "motorcycle"])
+@pytest.mark.parametrize("task", ["image_classification", "language_model", "disparity"])
+def test_data_of_another_task_are_refused(task, dataset):
+    """They hold other things, of which a network would fail somewhere."""
+    own = {"digits": "image_classification", "python_docs": "language_model"}
+    of = own.get(dataset, "disparity")
+    for kind in ("SearchConfig", "EvaluateConfig"):
+        config = getattr(registry.load_task(task, "options"), kind)(dataset=dataset)
+        if task == of:
+            assert task == config.load_dataset().TASK
+            continue
+        with pytest.raises(UserError, match=f"--dataset={dataset} is data of {of}, not of {task} "):
+            config.load_dataset()

@@ -85,6 +85,8 @@ class Data:
         PairsError: a part has no pair.
     """
 
+    TASK = "disparity"
+
     name: str
     train: Part | None
     valid: Part | None

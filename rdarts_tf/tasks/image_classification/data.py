@@ -43,6 +43,8 @@ class Dataset:
         DatasetError: something does not fit.
     """
 
+    TASK = "image_classification"
+
     name: str
     train: Split
     test: Split

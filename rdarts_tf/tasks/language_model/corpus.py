@@ -34,6 +34,8 @@ class Corpus:
         CorpusError: fewer than two words, or too short a part.
     """
 
+    TASK = "language_model"
+
     name: str
     vocabulary: tuple
     train: np.ndarray
