@@ -85,10 +85,12 @@ def _default_out(run_dir):
 
 
 def _target(config, run_dir, name, *, overwrite):
-    """The path of an export; raises UserError where something is in its place."""
+    """The path of an export; raises UserError where something is in its place, or of a wrong name."""
     path = _default_out(run_dir) / name
     if config.out:
         path = placing.target(pathlib.Path(config.out), name)
+    if config.format == "keras" and path.suffix != ".keras":
+        raise UserError(f"--out={config.out} does not end in .keras, and Keras reads no other name")
     placing.check(path, overwrite=overwrite)
     return path
 

@@ -107,7 +107,7 @@ def write_onnx(model, path, *, input_type, batch_size=None):
     except ImportError as error:
         raise UserError(
             f'ONNX needs a converter ({error}); pip install "rdarts-tf[onnx]", or take '
-            "--format=tflite or savedmodel"
+            "--format=savedmodel"
         ) from error
     signature = [_signature(model, input_type, batch_size)]
     function = tf.function(_call(model), input_signature=signature)

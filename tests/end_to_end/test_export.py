@@ -146,6 +146,7 @@ def test_drawings_replace_no_file_in_a_folder_of_the_user(in_folder, tmp_path):
         (["--run_dir={run}", "--evaluation=../evaluate/digits"], ["'../evaluate/digits'"]),
         (["--run_dir={run}", "--evaluation=.."], ["'..'"]),
         (["--run_dir={run}", "--out={run}/evaluate/digits/result.json"], ["result.json exists"]),
+        (["--run_dir={run}", "--format=keras", "--out={empty}/cells"], ["cells", "end in .keras"]),
         (["--run_dir={run}", "--seed=1"], ["the seeds 3, not 1"]),
         (["--run_dir={run}", "--what=cell", "--format=onnx"], ["cell", "onnx"]),
         (["--run_dir={run}", "--quantize=int8"], ["int8", "tflite"]),
