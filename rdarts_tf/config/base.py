@@ -96,18 +96,33 @@ class RunConfig:
         Raises:
             UserError: it is not to be had, takes no such arguments, or is of another task.
         """
-        module, args, kwargs = plugin("datasets", self.dataset, "load")
+        module, args, kwargs = self.dataset_plugin()
         kwargs |= self.loading(module, run_dir)
         try:
             data = module.load(*args, data_dir=self.data_dir, **kwargs)
         except TypeError as error:
             raise ConfigError(f"dataset {self.dataset!r} does not take that: {error}") from error
-        if (task := getattr(data, "TASK", self.TASK)) != self.TASK:
+        self._check_task_of(data)
+        return data
+
+    def dataset_plugin(self):
+        """`registry.load` of the data set.
+
+        Raises:
+            UserError: there is none, or it is of another task.
+        """
+        found = plugin("datasets", self.dataset, "load")
+        self._check_task_of(found[0])
+        return found
+
+    def _check_task_of(self, data):
+        """A task of the user's own may take any data."""
+        task = getattr(data, "TASK", self.TASK)
+        if task != self.TASK and self.TASK in registry.names("tasks"):
             raise ConfigError(
                 f"--dataset={self.dataset} is data of {task}, not of {self.TASK} as these cells; take "
                 "other data, or a space of that task"
             )
-        return data
 
     def loading(self, module, run_dir):
         """Further arguments of the `load` of a data set's module; a task may add its own."""

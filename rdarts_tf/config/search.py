@@ -191,7 +191,7 @@ def check(config, *, within=0):
     task.check_space(space)
     method = config.make_method()
     method.check(config)
-    base.plugin("datasets", config.dataset, "load")
+    config.dataset_plugin()
     runs = pieces(config)
     if runs:
         workers.check_alone(config, f"--method={config.method}")

@@ -17,6 +17,7 @@ import numpy as np
 
 from rdarts_tf.tasks.image_classification import data, storing
 
+TASK = "image_classification"
 IN_RUN_DIR = True  # `load` wants to know the run directory
 _FOLDER, _DESCRIPTION = "data", "arrays.json"
 _PARTS = ("x_train", "y_train", "x_test", "y_test")

@@ -3,6 +3,7 @@
 from rdarts_tf.datasets import tfds
 from rdarts_tf.tasks.image_classification import data
 
+TASK = "image_classification"
 STORES = True  # `load` takes a store
 # Zela et al. 2020, the authors' code.
 MEAN = (0.49139968, 0.48215827, 0.44653124)

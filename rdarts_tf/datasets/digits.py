@@ -8,6 +8,7 @@ from sklearn import datasets as sklearn_datasets
 
 from rdarts_tf.tasks.image_classification import data
 
+TASK = "image_classification"
 _NUM_TEST = 360
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from rdarts_tf.tasks.disparity import files, pairs
 
+TASK = "disparity"
 UNUSED = "all_unused_files.txt"
 _LINE = re.compile(r"((?:TRAIN|TEST)/[ABC]/\d{4})/(?:left|right)/(\d{4})\.(?:png|webp|pfm)")
 _DEFAULT = "~/tensorflow_datasets"

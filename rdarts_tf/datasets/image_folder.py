@@ -11,6 +11,7 @@ import numpy as np
 
 from rdarts_tf.tasks.image_classification import data, decoding, folders, pictures
 
+TASK = "image_classification"
 STORES = True  # `load` takes a store
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from rdarts_tf.tasks.disparity import pairs
 
+TASK = "disparity"
 # Rows at half size.
 _BANDS = {"train": ((0, 80), (176, 250)), "valid": ((80, 128),), "test": ((128, 176),)}
 _MAX_OFFSET = 8  # pixels at half size

@@ -7,6 +7,7 @@ import pathlib
 
 from rdarts_tf.tasks.language_model import corpus
 
+TASK = "language_model"
 TOKENS = {"train": 929_589, "valid": 73_760, "test": 82_430}
 WORDS = 10_000
 

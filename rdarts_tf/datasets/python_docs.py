@@ -10,6 +10,7 @@ import re
 
 from rdarts_tf.tasks.language_model import corpus
 
+TASK = "language_model"
 _BLOCK = 5  # paragraphs
 _TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|([^\sa-z\d])\1*")
 

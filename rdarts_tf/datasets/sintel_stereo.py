@@ -9,6 +9,7 @@ Butler et al. 2012. The data are not shipped: data_dir/sintel_stereo/ has
 
 from rdarts_tf.tasks.disparity import files, pairs
 
+TASK = "disparity"
 _DEFAULT = "~/tensorflow_datasets"
 
 

@@ -14,6 +14,7 @@ KITTI 2015: `stereo_folder(PATH, left=image_2, right=image_3, disparity=disp_occ
 
 from rdarts_tf.tasks.disparity import files, formats, pairs
 
+TASK = "disparity"
 _PARTS = {
     "train": ("train",),
     "valid": ("valid", "validation", "val"),

@@ -6,6 +6,7 @@ As in Zela et al. 2020, the 531,131 "extra" images are not used, and training fl
 from rdarts_tf.datasets import tfds
 from rdarts_tf.tasks.image_classification import data
 
+TASK = "image_classification"
 STORES = True  # `load` takes a store
 # Zela et al. 2020, the authors' code.
 MEAN = (0.4377, 0.4438, 0.4728)

@@ -4,6 +4,7 @@ import pathlib
 
 from rdarts_tf.tasks.language_model import corpus
 
+TASK = "language_model"
 _LEVELS = {"word": corpus.words, "char": corpus.characters}
 _NAMES = {"train": ("train",), "valid": ("valid", "validation", "val"), "test": ("test",)}
 

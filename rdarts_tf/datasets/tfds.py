@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from rdarts_tf.tasks.image_classification import data, pictures, stored_splits, storing
 
+TASK = "image_classification"
 STORES = True  # `load` takes a store
 _TIMEOUT_SECONDS = 8
 

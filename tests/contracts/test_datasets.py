@@ -581,16 +581,27 @@ def test_free_memory_is_that_of_the_machine_or_of_its_share(tmp_path, monkeypatc
     assert storing.free_bytes() == 1000
 
 
+TASKS = registry.names("tasks")
+
+
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("dataset", ["digits", "python_docs", "motorcycle"])
-@pytest.mark.parametrize("task", ["image_classification", "language_model", "disparity"])
-def test_data_of_another_task_are_refused(task, dataset):
+def test_data_of_another_task_are_refused(task, dataset, monkeypatch):
     """They hold other things, of which a network would fail somewhere."""
-    own = {"digits": "image_classification", "python_docs": "language_model"}
-    of = own.get(dataset, "disparity")
+    module = importlib.import_module(f"rdarts_tf.datasets.{dataset}")
     for kind in ("SearchConfig", "EvaluateConfig"):
         config = getattr(registry.load_task(task, "options"), kind)(dataset=dataset)
-        if task == of:
+        if task == module.TASK:
             assert task == config.load_dataset().TASK
             continue
-        with pytest.raises(UserError, match=f"--dataset={dataset} is data of {of}, not of {task} "):
+        words = f"--dataset={dataset} is data of {module.TASK}, not of {task} "
+        with pytest.raises(UserError, match=words):
+            config.dataset_plugin()  # before anything is read
+        with monkeypatch.context() as patch, pytest.raises(UserError, match=words):
+            patch.delattr(module, "TASK")
             config.load_dataset()
+
+
+@pytest.mark.parametrize("name", registry.names("datasets"))
+def test_every_data_set_tells_its_task(name):
+    assert importlib.import_module(f"rdarts_tf.datasets.{name}").TASK in TASKS
