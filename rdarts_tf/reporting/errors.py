@@ -192,7 +192,10 @@ def _selected_errors(records, defaults):
 
 
 def _drop_path_runs(records, defaults):
-    """A row for each search by DARTS with L2 as in the paper, by drop path and seed."""
+    """A row for each search by DARTS with L2 as in the paper, by drop path and seed.
+
+    Several selections may have done the same search, whose rows are alike.
+    """
     printed = paper.drop_path_runs()
     found = [
         record
@@ -211,8 +214,8 @@ def _drop_path_runs(records, defaults):
     header = ("data set", "space", "drop path", "seed", "validation accuracy, %")
     header += ("test accuracy, %", "parameters, M", "lambda_max")
     found.sort(key=lambda r: (r.dataset, r.space, drop_path[r], r.config["seed"]))
-    rows = tuple(_drop_path_row(record, drop_path[record], printed, defaults) for record in found)
-    yield Table(header, rows, num_labels=2)
+    rows = (_drop_path_row(record, drop_path[record], printed, defaults) for record in found)
+    yield Table(header, tuple(dict.fromkeys(rows)), num_labels=2)
     yield Paragraph(
         "Parameters with auxiliary head. Seeds have only their numbers in common with the paper's."
     )

@@ -345,6 +345,14 @@ def test_drop_path_runs_stand_beside_table_5(tmp_path):
     ]
 
 
+def test_the_same_search_of_two_selections_is_one_row_of_table_5(tmp_path):
+    for name in ("one", "two"):
+        write_selection(tmp_path / name, dataset="cifar10", space="s2")
+    table = tables_in(errors.errors(read(tmp_path), DEFAULTS))[-1]
+    assert "drop path" in table.header
+    assert len(table.rows) == 1
+
+
 def test_commands_are_quoted_for_the_shell(tmp_path):
     run = write_run(tmp_path / "a b", dataset="image_folder(my images, size=32)", genotype=None)
     records = read(run)
