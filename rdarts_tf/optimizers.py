@@ -12,8 +12,6 @@ import math
 
 import tensorflow as tf
 
-from rdarts_tf import sums
-
 
 def clip_by_global_norm(g, max_norm, *, constant=False):
     """g * min(1, max_norm / (||g|| + 1e-6)) over all tensors together.
@@ -35,7 +33,7 @@ def clip_coefficient(g, max_norm):
 
 
 def _norm(g):
-    return tf.sqrt(sums.add_n([tf.reduce_sum(tf.square(x)) for x in g]))
+    return tf.sqrt(tf.reduce_sum(tf.stack([tf.reduce_sum(tf.square(x)) for x in g])))
 
 
 def sgd(w, m, g, *, learning_rate, momentum, weight_decay):

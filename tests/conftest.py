@@ -12,7 +12,7 @@ def _graphs_as_of_the_commands():
     """Without Grappler, which takes longer than tracing, and with sums in order."""
     import tensorflow as tf
 
-    from rdarts_tf import sums
+    from rdarts_tf.layers import sums
 
     sums.order_gradients()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

@@ -118,7 +118,7 @@ class RunConfig:
     def _check_task_of(self, data):
         """A task of the user's own may take any data."""
         task = getattr(data, "TASK", self.TASK)
-        if task != self.TASK and self.TASK in registry.names("tasks"):
+        if task != self.TASK and not registry.is_outside("tasks", self.TASK):
             raise ConfigError(
                 f"--dataset={self.dataset} is data of {task}, not of {self.TASK} as these cells; take "
                 "other data, or a space of that task"

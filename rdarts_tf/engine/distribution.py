@@ -13,9 +13,10 @@ import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context
 
-from rdarts_tf import errors, sums
+from rdarts_tf import errors
 from rdarts_tf.config import workers
 from rdarts_tf.errors import UserError
+from rdarts_tf.layers import sums
 from rdarts_tf.runs import rendezvous
 
 _START_SECONDS = 120.0  # workers wait so long for each other

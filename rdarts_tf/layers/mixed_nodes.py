@@ -5,7 +5,7 @@ import itertools
 import keras
 import tensorflow as tf
 
-from rdarts_tf import sums
+from rdarts_tf.layers import sums
 from rdarts_tf.layers.drop_path import drop_path
 from rdarts_tf.layers.mixed_op import MixedOp, run_one
 from rdarts_tf.layers.primitives import PRIMITIVES

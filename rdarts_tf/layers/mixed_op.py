@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from rdarts_tf import sums
+from rdarts_tf.layers import sums
 from rdarts_tf.layers.primitives import PRIMITIVES, Zero, make, scaled
 
 

@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from rdarts_tf.engine import search_steps
 from rdarts_tf.tasks.disparity import options as stereo
 from rdarts_tf.tasks.disparity import task as disparity
 from rdarts_tf.tasks.image_classification import task as images
@@ -41,11 +39,4 @@ def disparity_search(**options):
 @pytest.mark.parametrize("alpha_step", ["exact", "finite_difference"])
 @pytest.mark.parametrize("make", [image_search, language_search, disparity_search])
 def test_every_sum_has_an_order(make, alpha_step):
-    config, problem = make(alpha_step=alpha_step)
-    search = search_steps.Search(
-        problem, problem.network(), config=config, strategy=tf.distribute.get_strategy()
-    )
-    rates = {name: tf.constant(rate) for name, rate in problem.rates(config, 0).items()}
-    at = tf.constant(0), tf.constant(1), tf.constant(0)
-    batches = iter(problem.search_epoch(config, 0))
-    assert not graphs.unordered(search.search_block.get_concrete_function(batches, *at, rates))
+    assert not graphs.unordered(graphs.of_search_block(*make(alpha_step=alpha_step)))

@@ -9,6 +9,7 @@ from rdarts_tf.layers import traced_once
 from rdarts_tf.layers.traced_once import TracedOnce, keep
 from rdarts_tf.tasks.image_classification import task
 from rdarts_tf.tasks.image_classification.options import SearchConfig
+from tests import graphs
 
 STEP = 1e-6
 
@@ -188,12 +189,6 @@ def test_the_graph_of_an_exact_step_at_real_size_is_small(monkeypatch):
     monkeypatch.setattr(search_steps.Search, "_weight_step", lambda self, *_: tf.constant(0.0))
     config = SearchConfig(space="s2", dataset="digits")
     problem = task.Search(config, config.load_dataset())
-    search = search_steps.Search(
-        problem, problem.network(), config=config, strategy=tf.distribute.get_strategy()
-    )
-    rates = {k: tf.constant(v, tf.float32) for k, v in problem.rates(config, 0).items()}
-    at = tf.constant(0), tf.constant(1), tf.constant(0)
-    batches = iter(problem.search_epoch(config, 0))
-    graph = search.search_block.get_concrete_function(batches, *at, rates).graph.as_graph_def()
+    graph = graphs.of_search_block(config, problem).graph.as_graph_def()
     nodes = len(graph.node) + sum(len(f.node_def) for f in graph.library.function)
     assert 10_000 < nodes <= 20_000

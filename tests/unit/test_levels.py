@@ -16,7 +16,6 @@ ROWS = (
     ("reading", "registry", "schema"),
     ("spaces",),
     ("genotypes",),
-    ("sums",),
     ("bilevel", "optimizers"),
     ("hessian",),
     ("layers", "methods"),

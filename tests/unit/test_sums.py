@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf import sums
+from rdarts_tf.layers import sums
 from tests import graphs
 
 

@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from rdarts_tf import sums
 from rdarts_tf.layers import primitives as image_primitives
+from rdarts_tf.layers import sums
 from rdarts_tf.layers.mixed_nodes import MixedNodes
 from rdarts_tf.tasks.disparity import primitives
 from rdarts_tf.tasks.disparity.primitives import ConvAct, UpConvAct

@@ -15,7 +15,7 @@ import functools
 
 import tensorflow as tf
 
-from rdarts_tf import sums
+from rdarts_tf.layers import sums
 from rdarts_tf.tasks.language_model.scan import Step, remembered
 from rdarts_tf.tasks.language_model.shared import Shared
 

@@ -8,17 +8,21 @@ sum, so that it begins with the first or the second, which is the same.
 
 import tensorflow as tf
 from tensorflow.python import pywrap_tfe
-from tensorflow.python.eager import backprop, record
+from tensorflow.python.eager import backprop
+
+from rdarts_tf.layers.traced_once import linear
 
 
 def add_n(terms):
     """((x_1 + x_2) + x_3) + ...: a list of tensors of one shape -> the tensor."""
     if len(terms) < 3:
         return tf.add_n(terms)
-    with record.stop_recording():
-        total, *_ = tf.identity_n([tf.add_n(terms), *terms[2:]])
-    record.record_operation("sum", [total], terms, lambda g: [g] * len(terms))
+    (total,) = linear(_summed, terms, transpose=lambda g: g * len(terms))
     return total
+
+
+def _summed(terms):
+    return tf.identity_n([tf.add_n(terms), *terms[2:]])[:1]
 
 
 def order_gradients():
