@@ -11,6 +11,7 @@ import time
 import tqdm
 
 _SECONDS_BETWEEN_LINES = 30
+_SECONDS_OF_GRACE = 0.5
 
 
 class Progress:
@@ -67,7 +68,7 @@ class Stop:
 
     def __init__(self):
         self.signal = None
-        self._taken = False  # by the handler, after which signals act as before
+        self._over = threading.Event()  # signals act as before
 
     @property
     def requested(self):
@@ -90,20 +91,25 @@ class Stop:
         before = {number: signal.getsignal(number) for number in signals}
 
         def give_back():
-            stop._taken = True
             for number in signals:
                 signal.signal(number, before[number])
+            stop._over.set()
 
-        def handle(number, frame):
+        def first(number, frame):
             stop.signal = number
+            for each in signals:
+                signal.signal(each, second)
+
+        def second(number, frame):
             give_back()
+            signal.raise_signal(number)
 
         heard, rung = socket.socketpair()
         rung.setblocking(False)
         bell = signal.set_wakeup_fd(rung.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=stop._listen, args=(heard, signals), daemon=True).start()
         for number in signals:
-            signal.signal(number, handle)
+            signal.signal(number, first)
         try:
             yield stop
         finally:
@@ -112,12 +118,12 @@ class Stop:
             rung.close()
 
     def _listen(self, heard, signals):
-        """Says that the first of `signals` came; ends the process by one that comes before it is taken."""
+        """Says that the first of `signals` came; ends the process by a later one that its handler does not hear."""
         with heard:
             said = False
             while number := heard.recv(1):
                 if number[0] in signals and not said:
                     said, self.signal = True, number[0]
                     print("stopping after this step; once more ends at once", file=sys.stderr)
-                elif number[0] in signals and not self._taken:
+                elif number[0] in signals and not self._over.wait(_SECONDS_OF_GRACE):
                     os._exit(128 + number[0])

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -78,22 +79,33 @@ def test_a_closed_terminal_that_the_user_ignores_is_ignored():
 
 
 DEAF = """
-import hashlib, sys
+import hashlib, sys, time
 from rdarts_tf.runs.progress import Stop
-with Stop.on_signals():
+with Stop.on_signals() as stop:
     print("begun", flush=True)
+    {first}
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # an instruction of Python that takes minutes
 """
 
 
-def test_a_signal_is_heard_while_one_instruction_lasts():
+@pytest.mark.parametrize(
+    "first",
+    ["", "while not stop.requested: time.sleep(0.01)"],
+    ids=["deaf_to_both", "deaf_to_the_second"],
+)
+def test_a_signal_is_heard_while_one_instruction_lasts(first):
     process = subprocess.Popen(
-        [sys.executable, "-c", DEAF], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", DEAF.format(first=first)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "begun\n"
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline() == "stopping after this step; once more ends at once\n"
+    time.sleep(0.5)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
