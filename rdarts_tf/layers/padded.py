@@ -1,4 +1,4 @@
-"""Convolution and pooling as in the authors' PyTorch code: initial values, symmetric padding, dilation."""
+"""Initial values and pooling as in the authors' PyTorch code, and symmetric padding."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def diagonals(x):
     Returns:
         two tensors [N, ceil(H / 2), ceil(W / 2), C].
     """
-    channels, (height, width) = x.shape[-1], _sides(x)
+    channels, (height, width) = x.shape[-1], sides(x)
     rows, columns = (height + 1) // 2, (width + 1) // 2
     if None in x.shape[1:3] or height % 2 or width % 2:
         x = tf.pad(x, ((0, 0), (0, 2 * rows - height), (0, 2 * columns - width), (0, 0)))
@@ -51,49 +51,9 @@ def _diagonal(x, i):
     return y
 
 
-def _sides(x):
+def sides(x):
     """(H, W) of x [N, H, W, C], numbers where they are known."""
     return [tf.shape(x)[i] if x.shape[i] is None else x.shape[i] for i in (1, 2)]
-
-
-def inflate(kernel, dilation):
-    """Dilates a kernel [k, k, C, 1] by zeros between its entries.
-
-    Dilated depthwise kernels of TensorFlow either cut x into phases or have wrong gradients, and
-    refuse strides; a larger kernel with zeros is right everywhere and faster on CPU.
-    """
-    if dilation == 1:
-        return kernel
-    k, c = kernel.shape[0], kernel.shape[2]
-    kernel = tf.reshape(kernel, (k, 1, k, 1, c))
-    gap = dilation - 1
-    kernel = tf.pad(kernel, ((0, 0), (0, gap), (0, 0), (0, gap), (0, 0)))
-    size = dilation * k
-    kernel = tf.reshape(kernel, (size, size, c, 1))
-    return kernel[: size - gap, : size - gap]
-
-
-def depthwise(x, kernel, *, stride=1, dilation=1):
-    """Depthwise convolution with symmetric padding: x [N, H, W, C], kernel [k, k, C, 1]."""
-    kernel = inflate(_read_by(x, kernel), dilation)
-    if stride == 1:
-        return tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "SAME")
-    margin = (kernel.shape[0] // 2,) * 2
-    padding = ((0, 0), margin, margin, (0, 0))
-    return tf.nn.depthwise_conv2d(x, kernel, (1, stride, stride, 1), padding)
-
-
-def _read_by(x, kernel):
-    """The kernel; its gradient is 0 where x has no rows.
-
-    TensorFlow's DepthwiseConv2dNativeBackpropFilter leaves its output unwritten then, on CPU.
-    """
-
-    @tf.custom_gradient
-    def read(kernel):
-        return tf.identity(kernel), lambda g: tf.where(tf.size(x) > 0, g, tf.zeros_like(g))
-
-    return read(kernel)
 
 
 def max_pool(x, stride, *, training, jit=False):

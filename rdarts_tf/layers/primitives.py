@@ -13,7 +13,8 @@ import functools
 import keras
 import tensorflow as tf
 
-from rdarts_tf.layers.padded import avg_pool, depthwise, diagonals, max_pool
+from rdarts_tf.layers.depthwise import depthwise
+from rdarts_tf.layers.padded import avg_pool, diagonals, max_pool
 from rdarts_tf.layers.primitive import Primitive, scaled
 from rdarts_tf.layers.traced_once import TracedOnce, keep
 

@@ -13,7 +13,8 @@ import keras
 import tensorflow as tf
 
 from rdarts_tf.layers import primitives
-from rdarts_tf.layers.padded import depthwise, pad
+from rdarts_tf.layers.depthwise import depthwise
+from rdarts_tf.layers.padded import pad
 from rdarts_tf.layers.primitive import Primitive, scaled
 from rdarts_tf.layers.traced_once import keep
 
