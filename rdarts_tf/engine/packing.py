@@ -41,7 +41,7 @@ class Packing:
 
     def pack(self, tensors):
         """list of tensors -> [P]."""
-        (vector,) = traced_once.linear(self._concat, tensors, transpose=self._unpack)
+        (vector,) = traced_once.with_vjp(self._concat, tensors, vjp=self._unpack)
         return vector
 
     def unpack(self, vector):
@@ -49,7 +49,7 @@ class Packing:
         return self._unpack([vector])
 
     def _unpack(self, vector):
-        return traced_once.linear(self._split, vector, transpose=lambda g: [self.pack(g)])
+        return traced_once.with_vjp(self._split, vector, vjp=lambda g: [self.pack(g)])
 
     def slices(self, variable):
         """Of a variable [P], one `Slice` for each tensor."""

@@ -11,7 +11,7 @@ derivatives of a kernel with zeros between its entries come with those of writin
 import tensorflow as tf
 
 from rdarts_tf.layers.padded import diagonals, pad, sides
-from rdarts_tf.layers.traced_once import linear
+from rdarts_tf.layers.traced_once import with_vjp
 
 
 def depthwise(x, kernel, *, stride=1, dilation=1):
@@ -60,7 +60,7 @@ def depthwise(x, kernel, *, stride=1, dilation=1):
 
 
 def _bilinear(function, a, b, transposes):
-    (y,) = linear(lambda ab: [function(*ab)], [a, b], transpose=lambda g: transposes(*g))
+    (y,) = with_vjp(lambda ab: [function(*ab)], [a, b], vjp=lambda g: transposes(*g))
     return y
 
 
@@ -72,6 +72,8 @@ def _of_filter(x, g, shape, common):
     found = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
         input=x, filter_sizes=shape, out_backprop=g, **common
     )
+    if x.shape.num_elements():
+        return found
     return tf.where(tf.size(x) > 0, found, tf.zeros_like(found))
 
 

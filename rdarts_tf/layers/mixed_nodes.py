@@ -9,7 +9,7 @@ from rdarts_tf.layers import sums
 from rdarts_tf.layers.drop_path import drop_path
 from rdarts_tf.layers.mixed_op import MixedOp, run_one
 from rdarts_tf.layers.primitives import PRIMITIVES
-from rdarts_tf.layers.traced_once import linear
+from rdarts_tf.layers.traced_once import with_vjp
 from rdarts_tf.spaces.base import edges
 
 
@@ -182,9 +182,9 @@ class MixedNodes(keras.layers.Layer):
 
 def _concat(states):
     """Along the channels; TensorFlow's gradient asks at run time how many, in a dozen operations."""
-    (y,) = linear(
+    (y,) = with_vjp(
         lambda states: [tf.concat(states, axis=-1)],
         states,
-        transpose=lambda g: tf.split(g[0], len(states), axis=-1),
+        vjp=lambda g: tf.split(g[0], len(states), axis=-1),
     )
     return y

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rdarts_tf.layers.traced_once import linear
+from rdarts_tf.layers.traced_once import with_vjp
 
 
 def fan_in_uniform(fan_in):
@@ -43,10 +43,10 @@ def _diagonal(x, i):
     """x [N, 2, W, 2 C] -> [N, 1, W, C]. TensorFlow's own derivative has under XLA none itself."""
     channels = x.shape[-1] // 2
     margins = ((0, 0), (i, 1 - i), (0, 0), (i * channels, (1 - i) * channels))
-    (y,) = linear(
+    (y,) = with_vjp(
         lambda x: [tf.slice(x[0], (0, i, 0, i * channels), (-1, 1, -1, channels))],
         [x],
-        transpose=lambda g: [tf.pad(g[0], margins)],
+        vjp=lambda g: [tf.pad(g[0], margins)],
     )
     return y
 

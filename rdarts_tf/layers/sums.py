@@ -10,14 +10,14 @@ import tensorflow as tf
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager import backprop
 
-from rdarts_tf.layers.traced_once import linear
+from rdarts_tf.layers.traced_once import with_vjp
 
 
 def add_n(terms):
     """((x_1 + x_2) + x_3) + ...: a list of tensors of one shape -> the tensor."""
     if len(terms) < 3:
         return tf.add_n(terms)
-    (total,) = linear(_summed, terms, transpose=lambda g: g * len(terms))
+    (total,) = with_vjp(_summed, terms, vjp=lambda g: g * len(terms))
     return total
 
 

@@ -159,15 +159,17 @@ def keep(function, *x, vjp=None):
     return value
 
 
-def linear(function, x, *, transpose):
-    """function(x), a list, of a linear function of a list.
+def with_vjp(function, x, *, vjp):
+    """function(x), a list, whose gradient is `vjp`.
 
     Args:
-        transpose: list like function(x) -> list like x, differentiable.
+        x: list.
+        vjp: list like function(x) -> list like x, differentiable; of tensors made by `function` it may read
+            none but those returned here.
     """
     with record.stop_recording():
         y = function(x)
-    record.record_operation("linear", y, x, lambda *g: transpose(list(g)))
+    record.record_operation("with_vjp", y, x, lambda *g: vjp(list(g)))
     return y
 
 
