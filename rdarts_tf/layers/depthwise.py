@@ -4,8 +4,8 @@ With D(x, w) the convolution, linear in x and in w, and two transposes of it,
 
     <g, D(x, w)> = <B(w, g), x> = <F(x, g), w>,
 
-each of D, B and F has the other two for derivatives. TensorFlow's own are the same, but that the
-derivatives of a kernel with zeros between its entries come with those of writing the zeros.
+each of D, B and F has the other two for derivatives. TensorFlow knows the same three, but of a
+dilated kernel, here one with zeros between its entries, it computes the gradient of the zeros, too.
 """
 
 import tensorflow as tf
