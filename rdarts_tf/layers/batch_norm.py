@@ -16,103 +16,13 @@ import functools
 import keras
 import tensorflow as tf
 
-from rdarts_tf.layers.traced_once import keep, with_vjp, within
+from rdarts_tf.layers.moments import add_to_rows, moments, sums_over_pixels, variance_of
+from rdarts_tf.layers.traced_once import keep, within
 
 MOMENTUM = 0.9
 EPSILON = 1e-5
-_MANY_CHANNELS = 64
 
 _KEPT = contextvars.ContextVar("statistics_kept", default=False)
-
-
-def sums_over_pixels(u, width=1):
-    """Sum of u and of u u^T.
-
-    The gradient is written out because automatic differentiation makes four passes over u of what
-    is one affine map, u (G + G^T) + 1 g^T.
-
-    Args:
-        u: [n, C].
-        width: as of `add_to_rows`.
-    Returns:
-        [[1, C], [C, C]].
-    """
-
-    def sums(x):
-        (u,) = x
-        return [tf.reduce_sum(u, axis=0, keepdims=True), tf.matmul(u, u, transpose_a=True)]
-
-    def vjp(gradients):
-        g, G = gradients
-        y = add_to_rows(tf.matmul(u, G + tf.transpose(G)), tf.squeeze(g, 0), width)
-        return [tf.reshape(y, (-1, u.shape[-1]))]
-
-    return with_vjp(sums, [u], vjp=vjp)
-
-
-def _moments(total, outer, count, kernel):
-    """The mean and biased variance of z = u K, from those of u:
-
-        mean = m K      variance = max(1^T (K o B) - mean^2, 0)      B = A K
-
-    with m the mean of u and A that of u u^T. The gradient is written out, so that the second derivative
-    is one of a few operations.
-
-    Args:
-        total, outer, count, kernel: as of `_fold`.
-    Returns:
-        (mean [1, D], variance [1, D]).
-    """
-
-    def moments(x):
-        total, outer, K = x
-        mean, B = tf.matmul(total / count, K), tf.matmul(outer / count, K)
-        return [mean, _variance(mean, tf.reduce_sum(K * B, axis=0, keepdims=True)), B]
-
-    def vjp(gradients):
-        g_mean, g_variance, g_B = gradients
-        g_variance = tf.raw_ops.ReluGrad(gradients=g_variance, features=variance)
-        g_mean = scaled(g_mean - 2 * mean * g_variance)
-        g_B = scaled(g_B + kernel * g_variance)
-        g_kernel = tf.matmul(total, g_mean, transpose_a=True) + B * g_variance
-        return [
-            tf.matmul(g_mean, kernel, transpose_b=True),
-            tf.matmul(g_B, kernel, transpose_b=True),
-            g_kernel + tf.matmul(outer, g_B, transpose_a=True),
-        ]
-
-    def scaled(x):
-        (y,) = with_vjp(lambda x: [x[0] / count], [x], vjp=lambda g: [scaled(g[0])])
-        return y
-
-    mean, variance, B = with_vjp(moments, [total, outer, kernel], vjp=vjp)
-    return mean, variance
-
-
-def add_to_rows(y, offset, width=1):
-    """y [n, D] + offset [D]; the shape of what is returned is open.
-
-    Args:
-        width: divides n. TensorFlow broadcasts slowly over few channels, hence over those of so many rows.
-    """
-    channels = y.shape[-1]
-    width = 1 if channels >= _MANY_CHANNELS else width
-
-    def add(x):
-        y, offset = x
-        if width > 1:
-            y, offset = tf.reshape(y, (-1, width * channels)), tf.tile(offset, [width])
-        return [tf.nn.bias_add(y, offset)]
-
-    def rows_and_sum(g):
-        total = tf.raw_ops.BiasAddGrad(out_backprop=g[0])
-        total = tf.reduce_sum(tf.reshape(total, (width, channels)), axis=0)
-        return [tf.reshape(g[0], (-1, channels)), total]
-
-    def vjp(g):
-        return with_vjp(rows_and_sum, g, vjp=lambda h: [add_to_rows(*h, width)])
-
-    return with_vjp(add, [y, offset], vjp=vjp)[0]
 
 
 @keras.saving.register_keras_serializable("rdarts_tf")
@@ -283,7 +193,7 @@ def _fold(total, outer, count, kernel, gamma, beta):
     Returns:
         (K gain [C, D], offset [D], mean [D], unbiased variance [D]).
     """
-    mean, variance = _moments(total, outer, count, kernel)
+    mean, variance = moments(total, outer, count, kernel)
     gain, *others = _from_moments(mean, variance, count, gamma, beta)
     return (kernel * gain, *others)
 
@@ -291,11 +201,7 @@ def _fold(total, outer, count, kernel, gamma, beta):
 def _fold_identity(total, outer, count, gamma, beta):
     """As `_fold` with K = 1, but gain [1, D] instead of a kernel."""
     mean, square = total / count, tf.linalg.diag_part(outer)[None] / count
-    return _from_moments(mean, _variance(mean, square), count, gamma, beta)
-
-
-def _variance(mean, square):
-    return tf.nn.relu(square - tf.square(mean))  # rounding can make it negative
+    return _from_moments(mean, variance_of(mean, square), count, gamma, beta)
 
 
 def _from_moments(mean, variance, count, gamma, beta):

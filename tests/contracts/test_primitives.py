@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 from rdarts_tf.layers import primitives
-from rdarts_tf.layers.batch_norm import BatchNorm, normalise, statistics_kept, sums_over_pixels
+from rdarts_tf.layers.batch_norm import BatchNorm, normalise, statistics_kept
 from rdarts_tf.layers.drop_path import drop_path
 from rdarts_tf.layers.mixed_op import MixedOp
+from rdarts_tf.layers.moments import sums_over_pixels
 from rdarts_tf.layers.primitives import PRIMITIVES, FactorizedReduce, ReLUConvBN
 
 C = 4
