@@ -16,7 +16,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from rdarts_tf.layers.moments import add_to_rows, moments, sums_over_pixels, variance_of
+from rdarts_tf.layers.moments import add_to_rows, moments, over, sums_over_pixels, variance_of
 from rdarts_tf.layers.traced_once import keep, within
 
 MOMENTUM = 0.9
@@ -200,7 +200,7 @@ def _fold(total, outer, count, kernel, gamma, beta):
 
 def _fold_identity(total, outer, count, gamma, beta):
     """As `_fold` with K = 1, but gain [1, D] instead of a kernel."""
-    mean, square = total / count, tf.linalg.diag_part(outer)[None] / count
+    mean, square = over(total, count), over(tf.linalg.diag_part(outer)[None], count)
     return _from_moments(mean, variance_of(mean, square), count, gamma, beta)
 
 

@@ -1,4 +1,4 @@
-r"""Depthwise convolution, of which both derivatives are three functions.
+"""Depthwise convolution, whose derivatives of any order are three functions.
 
 With D(x, w) the convolution, linear in x and in w, and two transposes of it,
 
@@ -10,7 +10,7 @@ dilated kernel, here one with zeros between its entries, it computes the gradien
 
 import tensorflow as tf
 
-from rdarts_tf.layers.padded import diagonals, pad, sides
+from rdarts_tf.layers.padded import diagonals, in_squares, pad
 from rdarts_tf.layers.traced_once import with_vjp
 
 
@@ -87,9 +87,7 @@ def _phases(x):
     Returns:
         [4 N, ceil(H / 2), ceil(W / 2), C].
     """
-    height, width = sides(x)
-    rows, columns = (height + 1) // 2, (width + 1) // 2
-    x = tf.pad(x, ((0, 0), (0, 2 * rows - height), (0, 2 * columns - width), (0, 0)))
+    x, rows, columns = in_squares(x)
     x = tf.reshape(x, (-1, rows, 2, columns, 2, x.shape[-1]))
     return tf.reshape(tf.transpose(x, (2, 4, 0, 1, 3, 5)), (-1, rows, columns, x.shape[-1]))
 

@@ -31,10 +31,8 @@ def diagonals(x):
     Returns:
         two tensors [N, ceil(H / 2), ceil(W / 2), C].
     """
-    channels, (height, width) = x.shape[-1], sides(x)
-    rows, columns = (height + 1) // 2, (width + 1) // 2
-    if None in x.shape[1:3] or height % 2 or width % 2:
-        x = tf.pad(x, ((0, 0), (0, 2 * rows - height), (0, 2 * columns - width), (0, 0)))
+    x, rows, columns = in_squares(x)
+    channels = x.shape[-1]
     x = tf.reshape(x, (-1, 2, columns, 2 * channels))
     return [tf.reshape(_diagonal(x, i), (-1, rows, columns, channels)) for i in (0, 1)]
 
@@ -51,9 +49,13 @@ def _diagonal(x, i):
     return y
 
 
-def sides(x):
-    """(H, W) of x [N, H, W, C], numbers where they are known."""
-    return [tf.shape(x)[i] if x.shape[i] is None else x.shape[i] for i in (1, 2)]
+def in_squares(x):
+    """x [N, H, W, C] with sides rounded up by zeros, and how many 2x2 squares it is high and wide."""
+    height, width = (tf.shape(x)[i] if x.shape[i] is None else x.shape[i] for i in (1, 2))
+    rows, columns = (height + 1) // 2, (width + 1) // 2
+    if None in x.shape[1:3] or height % 2 or width % 2:
+        x = tf.pad(x, ((0, 0), (0, 2 * rows - height), (0, 2 * columns - width), (0, 0)))
+    return x, rows, columns
 
 
 def max_pool(x, stride, *, training, jit=False):
