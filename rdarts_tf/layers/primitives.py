@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from rdarts_tf.layers.depthwise import depthwise
+from rdarts_tf.layers.normal import standard_normal
 from rdarts_tf.layers.padded import avg_pool, diagonals, max_pool
 from rdarts_tf.layers.primitive import Primitive, scaled
 from rdarts_tf.layers.traced_once import TracedOnce, keep
@@ -43,7 +44,7 @@ class Noise(Primitive):
         if seed is None:
             sample = tf.random.normal(shape, dtype=x.dtype)
         else:
-            sample = tf.random.stateless_normal(shape, seed, dtype=x.dtype)
+            sample = standard_normal(shape, seed, x.dtype)
         return scaled(sample, scale)
 
 

@@ -297,7 +297,6 @@ def inner(xs, ys):
     return tf.add_n([tf.reduce_sum(x * y) for x, y in zip(xs, ys, strict=True)])
 
 
-# Noise.
 @pytest.mark.parametrize("name", ["sep_conv_3x3", "dil_conv_3x3"])
 def test_a_part_of_a_batch_without_rows_has_gradients_of_zero(name):
     """As a replica may get of the last batch."""
@@ -319,6 +318,7 @@ def test_a_part_of_a_batch_without_rows_has_gradients_of_zero(name):
     assert all(np.isfinite(v).all() for v in op.get_weights())
 
 
+# Noise.
 def test_noise_is_standard_normal_and_drawn_afresh():
     op, x = built("noise", 1), tf.zeros((64, 16, 16, C), tf.float64)
     first, second = (op(x, training=training).numpy() for training in (True, False))
