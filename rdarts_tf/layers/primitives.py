@@ -178,7 +178,7 @@ class SepConv(Sized):
     def compute(x, kernels, norms, scale=None, *, stride, **_):
         dw_1, pw_1, dw_2, pw_2 = kernels
         u = keep(functools.partial(depthwise, stride=stride), x, dw_1)
-        y = keep(tf.nn.relu, norms[0](u, pw_1), vjp=_relu_vjp)
+        y = keep(tf.nn.relu, norms[0](u, pw_1), vjp=_relu_vjp, held=False)
         return norms[1](keep(depthwise, y, dw_2), pw_2, scale)
 
 

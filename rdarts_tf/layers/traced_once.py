@@ -116,13 +116,14 @@ class TracedOnce:
     def _value(self, x, w, state, held):
         with within(_KEPT, []) as kept:
             y, moved = self.function(x, w, state)
-        return y, moved, [] if held else kept
+        return y, moved, kept
 
     def _vjp(self, x, w, kept, g, held):
         of = [*x] if held else [*x, *w]
-        with tf.GradientTape(watch_accessed_variables=False) as tape, within(_KEPT, iter(kept)):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(of)
-            y, _ = self.function(x, w, ())
+            with within(_HELD, held), within(_KEPT, iter(kept)):
+                y, _ = self.function(x, w, ())
         return tape.gradient(y, of, g, unconnected_gradients="zero")
 
     def _vjp_of_vjp(self, x, w, kept, g, h, held, held_then):
@@ -133,12 +134,15 @@ class TracedOnce:
         return tape.gradient(found, of, list(h), unconnected_gradients="zero")
 
 
-def keep(function, *x, vjp=None):
+def keep(function, *x, vjp=None, held=True):
     """function(*x), a tensor or several, which the derivatives of the TracedOnce around it do not compute again.
 
     Args:
         vjp: (value, g) -> list of gradients, where that of `function` itself would need its value.
+        held: also with `weights_held`; not, if it is computed quickly: the curvature is to need little memory.
     """
+    if _HELD.get() and not held:
+        return function(*x)
     kept = _KEPT.get()
     if isinstance(kept, list):
         kept.append(function(*x))

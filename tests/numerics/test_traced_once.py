@@ -1,5 +1,7 @@
 """Functions that are traced once: derivatives as slopes, what is traced, what is left out."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,14 +16,14 @@ from tests import graphs
 STEP = 1e-6
 
 
-def make(counts=None):
-    """y = s tanh(u) + u^2 with u = x W, of x = [x, s] and w = [W]; u is kept."""
+def make(counts=None, **kept):
+    """y = s tanh(u) + u^2 with u = x W, of x = [x, s] and w = [W]; u is kept as `kept` tells, tanh(u), too."""
 
     def function(x, w, state):
         if counts is not None:
             counts.append(tf.executing_eagerly())
-        u = keep(tf.matmul, x[0], w[0])
-        return x[1] * tf.tanh(u) + tf.square(u), [old + 1 for old in state]
+        u = keep(tf.matmul, x[0], w[0], **kept)
+        return x[1] * keep(tf.tanh, u) + tf.square(u), [old + 1 for old in state]
 
     return TracedOnce(function)
 
@@ -99,8 +101,27 @@ def test_many_calls_trace_each_derivative_once(point):
     assert not any(counts)
 
 
-def test_what_is_kept_is_not_computed_again(point):
-    f = make()
+@pytest.mark.parametrize(
+    ("context", "kept", "num_products"),
+    [
+        (contextlib.nullcontext, {}, 2),  # the gradients in x and W, not x W
+        (contextlib.nullcontext, {"held": False}, 2),
+        (traced_once.weights_held, {}, 1),
+        (traced_once.weights_held, {"held": False}, 2),
+    ],
+)
+def test_what_is_kept_is_not_computed_again(point, context, kept, num_products):
+    f = make(**kept)
+
+    def forward(x, w):
+        with context():
+            return f(x, w)
+
+    assert len(products_of_backward(forward, point)) == num_products
+
+
+def products_of_backward(f, point):
+    """Names of the matrix products of its gradient that something needs."""
     function = tf.function(lambda *p: gradient(f, *p)).get_concrete_function(*point)
     (backward,) = (
         each
@@ -114,18 +135,21 @@ def test_what_is_kept_is_not_computed_again(point):
         if node is not None and node.name not in reached:
             reached.add(node.name)
             names += node.input
-    products = [name for name in reached if nodes[name].op == "MatMul"]
-    assert len(products) == 2  # the gradients in x and W, not x W
+    return [name for name in reached if nodes[name].op == "MatMul"]
 
 
-def test_held_weights_have_no_gradient(point):
-    f = make()
-    with traced_once.weights_held():
-        held = gradient(f, *point)
-    free = gradient(f, *point)
-    assert held[2] is None
-    for found, expected in zip(held[:2], free[:2], strict=True):
-        np.testing.assert_array_equal(found, expected)
+@pytest.mark.parametrize("kept", [True, False])
+def test_held_weights_have_no_gradient(point, kept):
+    f = make(held=kept)
+
+    def held(x, w):
+        with traced_once.weights_held():
+            return f(x, w)
+
+    found, free = gradient(held, *point), gradient(f, *point)
+    assert found[2] is None
+    for one, other in zip(found[:2], free[:2], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_weights_differentiated_once_have_no_second_derivative(point):
