@@ -12,7 +12,7 @@ import time
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams_api
 
-from rdarts_tf.drawing import cell_plot, plots
+from rdarts_tf.drawing import cell_plot, heatmap, plots
 from rdarts_tf.runs.files import NotWritten
 
 STAGES = {"search": "validation", "train": "score"}  # {what trains: what scores it}
@@ -152,7 +152,7 @@ class SearchSummaries:
         with self._writer.as_default(step=epoch):
             for name, cell in cells.items():
                 tf.summary.histogram(ALPHA_TAG.format(name), alphas[name])
-                figure = plots.alpha_heatmap(
+                figure = heatmap.alpha_heatmap(
                     edge_weights[name],
                     primitives=cell.primitives,
                     title=f"{name} cell, epoch {epoch}",

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rdarts_tf.analysis import spectrum
-from rdarts_tf.drawing import plots
+from rdarts_tf.drawing import heatmap, plots
 
 # The same colour in every figure; others take the rest in turn.
 PRIMITIVE_COLORS = {
@@ -54,7 +54,7 @@ def alpha_evolution(edge_weights, *, primitives, title, num_inputs=2, chosen=())
     for place in np.ndindex(grid.shape):
         if place not in places:
             grid[place].remove()
-    labels = plots.edge_labels(len(places), num_inputs)
+    labels = heatmap.edge_labels(len(places), num_inputs)
     colors = _primitive_colors(name for names in primitives for name in names)
     for edge, (place, label) in enumerate(zip(places, labels, strict=True)):
         axes = grid[place]

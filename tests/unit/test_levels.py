@@ -46,7 +46,7 @@ HELPERS = {
 RESERVED = {
     "absl": ("config.flags", "export"),
     "importlib.import_module": ("", "registry"),
-    "matplotlib": ("drawing.cell_plot", "drawing.plots", "reporting.charts"),
+    "matplotlib": ("drawing.cell_plot", "drawing.heatmap", "drawing.plots", "reporting.charts"),
     "pickle": (),
 }
 

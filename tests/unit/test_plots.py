@@ -6,7 +6,7 @@ import pytest
 from matplotlib import figure as mpl_figure
 from matplotlib import image as mpl_image
 
-from rdarts_tf.drawing import cell_graph, cell_plot, plots
+from rdarts_tf.drawing import cell_graph, cell_plot, heatmap, plots
 from rdarts_tf.genotypes.genotype import Genotype
 
 SEP, DIL, SKIP = "sep_conv_3x3", "dil_conv_3x3", "skip_connect"
@@ -187,7 +187,7 @@ def test_draw_cell_as_png_and_as_pixels(cell):
 def test_heat_map_with_shared_primitives():
     weights = np.full([14, 3], 1 / 3)
     weights[4] = [0.05, 0.9, 0.05]  # node 1 <- node 0
-    figure = plots.alpha_heatmap(weights, primitives=[["none", SKIP, SEP]] * 14, title="normal")
+    figure = heatmap.alpha_heatmap(weights, primitives=[["none", SKIP, SEP]] * 14, title="normal")
     axes = figure.axes[0]
     rows = [text.get_text() for text in axes.get_yticklabels()]
     assert len(rows) == 14
@@ -200,7 +200,7 @@ def test_heat_map_with_shared_primitives():
 
 def test_heat_map_with_primitives_by_edge_names_each_field():
     primitives = [[SKIP, SEP], [DIL, "max_pool_3x3"]]
-    figure = plots.alpha_heatmap([[0.25, 0.75], [0.5, 0.5]], primitives=primitives, title="s1")
+    figure = heatmap.alpha_heatmap([[0.25, 0.75], [0.5, 0.5]], primitives=primitives, title="s1")
     axes = figure.axes[0]
     fields = [text.get_text().split("  ") for text in axes.texts]
     assert fields[:2] == [["skip", "0.25"], ["sep 3x3", "0.75"]]
@@ -209,7 +209,7 @@ def test_heat_map_with_primitives_by_edge_names_each_field():
 
 
 def test_heat_map_of_a_recurrent_cell():
-    figure = plots.alpha_heatmap(
+    figure = heatmap.alpha_heatmap(
         np.full([6, 2], 0.5), primitives=[["tanh", "relu"]] * 6, title="", num_inputs=1
     )
     rows = [
@@ -220,11 +220,11 @@ def test_heat_map_of_a_recurrent_cell():
 
 def test_heat_map_refuses_shapes_that_disagree():
     with pytest.raises(ValueError, match="13 edges; a cell of 4 nodes has 14"):
-        plots.alpha_heatmap(np.ones([13, 1]), primitives=[[SEP]] * 13, title="")
+        heatmap.alpha_heatmap(np.ones([13, 1]), primitives=[[SEP]] * 13, title="")
     with pytest.raises(ValueError, match=r"edge weights \[2, 1\] but 3 edges with \[1\]"):
-        plots.alpha_heatmap(np.ones([2, 1]), primitives=[[SEP]] * 3, title="")
+        heatmap.alpha_heatmap(np.ones([2, 1]), primitives=[[SEP]] * 3, title="")
     with pytest.raises(ValueError, match=r"2 edges with \[1, 2\]"):
-        plots.alpha_heatmap(np.ones([2, 2]), primitives=[[SEP], [SEP, SKIP]], title="")
+        heatmap.alpha_heatmap(np.ones([2, 2]), primitives=[[SEP], [SEP, SKIP]], title="")
 
 
 def test_the_same_figure_is_the_same_svg_at_any_time(monkeypatch):
