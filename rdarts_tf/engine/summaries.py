@@ -94,7 +94,7 @@ class SearchSummaries:
     """
 
     def __init__(self, log_dir, tags=(), *, resume_step=0):
-        self._tags = tags
+        self._tags, self._heatmaps = tags, {}
         self._writer = tf.summary.create_file_writer(str(log_dir))
         self.rewind(resume_step)
 
@@ -152,13 +152,13 @@ class SearchSummaries:
         with self._writer.as_default(step=epoch):
             for name, cell in cells.items():
                 tf.summary.histogram(ALPHA_TAG.format(name), alphas[name])
-                figure = heatmap.alpha_heatmap(
-                    edge_weights[name],
-                    primitives=cell.primitives,
-                    title=f"{name} cell, epoch {epoch}",
-                    num_inputs=cell.num_inputs,
-                )
-                tf.summary.image(EDGE_WEIGHTS_TAG.format(name), plots.to_image(figure))
+                if name not in self._heatmaps:
+                    self._heatmaps[name] = heatmap.AlphaHeatmap(
+                        cell.primitives, num_inputs=cell.num_inputs
+                    )
+                title = f"{name} cell, epoch {epoch}"
+                pixels = self._heatmaps[name].pixels(edge_weights[name], title=title)
+                tf.summary.image(EDGE_WEIGHTS_TAG.format(name), pixels)
 
     def genotype(self, epoch, genotype):
         """Draws each cell of a Genotype."""

@@ -195,6 +195,8 @@ def test_heat_map_with_shared_primitives():
     assert rows[13] == r"3 $\leftarrow$ 2"
     assert [text.get_text() for text in axes.get_xticklabels()] == ["none", "skip", "sep 3x3"]
     assert [text.get_text() for text in axes.texts][12:15] == ["0.05", "0.90", "0.05"]
+    assert [text.get_color() for text in axes.texts][12:15] == ["white", "black", "white"]
+    assert axes.get_title() == "normal"
     np.testing.assert_array_equal(axes.images[0].get_array(), weights)
 
 
@@ -216,6 +218,18 @@ def test_heat_map_of_a_recurrent_cell():
         text.get_text().replace(r"$\leftarrow$", "<-") for text in figure.axes[0].get_yticklabels()
     ]
     assert rows == ["1 <- 0", "2 <- 0", "2 <- 1", "3 <- 0", "3 <- 1", "3 <- 2"]
+
+
+@pytest.mark.parametrize("primitives", [[[SKIP, SEP], [DIL, "none"]], [[SKIP, SEP]] * 2])
+def test_heat_map_painted_again_is_that_painted_anew(primitives):
+    early, late = np.array([[0.25, 0.75], [0.5, 0.5]]), np.array([[1, 0], [0.02, 0.98]])
+    again = heatmap.AlphaHeatmap(primitives)
+    pixels = [again.pixels(w, title=f"epoch {i}") for i, w in ((9, early), (10, late), (9, early))]
+    for w, epoch, found in zip((early, late), (9, 10), pixels, strict=False):
+        anew = heatmap.alpha_heatmap(w, primitives=primitives, title=f"epoch {epoch}")
+        np.testing.assert_array_equal(found, plots.to_image(anew))
+    np.testing.assert_array_equal(pixels[0], pixels[2])
+    assert np.any(pixels[0] != pixels[1])
 
 
 def test_heat_map_refuses_shapes_that_disagree():
