@@ -22,27 +22,28 @@ def alpha_heatmap(edge_weights, *, primitives, title, num_inputs=2):
         ValueError: shapes disagree or E is not the number of edges of a full cell.
     """
     edge_weights = np.asarray(edge_weights)
-    _check_primitives(primitives, edge_weights.shape)
-    return AlphaHeatmap(primitives, num_inputs=num_inputs).painted(edge_weights, title=title)
+    heatmap = AlphaHeatmap(edge_weights.shape, primitives=primitives, num_inputs=num_inputs)
+    return heatmap.painted(edge_weights, title=title)
 
 
 class AlphaHeatmap:
     """`alpha_heatmap` of one cell at many epochs, laid out once, which takes half of the time.
 
     Args:
-        primitives, num_inputs: see there.
+        shape: (E, K).
+        primitives, num_inputs: see there; Raises, too.
     """
 
-    def __init__(self, primitives, *, num_inputs=2):
-        num_edges, num_ops = len(primitives), len(primitives[0])
+    def __init__(self, shape, *, primitives, num_inputs=2):
+        _check_primitives(primitives, shape)
+        num_edges, num_ops = shape
         shared = all(list(names) == list(primitives[0]) for names in primitives)
         column_width = 0.62 if shared else 1.35
         size = (column_width * num_ops + 1.9, 0.27 * num_edges + (1.5 if shared else 0.8))
         self.figure = plots.Figure(figsize=size, dpi=plots.DPI, layout="constrained")
-        self._axes = axes = self.figure.add_subplot()
-        self._norm = PowerNorm(0.5, vmin=0, vmax=1)
-        zeros = np.zeros((num_edges, num_ops))
-        self._image = axes.imshow(zeros, cmap="viridis", norm=self._norm, aspect="auto")
+        axes = self.figure.add_subplot()
+        norm = PowerNorm(0.5, vmin=0, vmax=1)
+        self._image = axes.imshow(np.zeros(shape), cmap="viridis", norm=norm, aspect="auto")
         columns = [plots.short_name(n) for n in primitives[0]] if shared else [""] * num_ops
         axes.set_xticks(range(num_ops), columns, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(num_edges), edge_labels(num_edges, num_inputs))
@@ -52,7 +53,7 @@ class AlphaHeatmap:
                 "" if shared else plots.short_name(primitives[edge][op]) + "  ",
                 axes.text(op, edge, "", ha="center", va="center", fontsize=7),
             )
-            for edge, op in np.ndindex(zeros.shape)
+            for edge, op in np.ndindex(shape)
         }
         colorbar = self.figure.colorbar(self._image, ax=axes, ticks=[0, 0.05, 0.2, 0.5, 1])
         colorbar.ax.tick_params(labelsize=7)
@@ -62,8 +63,8 @@ class AlphaHeatmap:
         self._image.set_data(edge_weights)
         for at, (name, text) in self._fields.items():
             text.set_text(f"{name}{edge_weights[at]:.2f}")
-            text.set_color("black" if self._norm(edge_weights[at]) > 0.6 else "white")
-        self._axes.set_title(plots.plain(title), fontsize=10)
+            text.set_color("black" if self._image.norm(edge_weights[at]) > 0.6 else "white")
+        self._image.axes.set_title(plots.plain(title), fontsize=10)
         return self.figure
 
     def pixels(self, edge_weights, *, title):

@@ -154,7 +154,9 @@ class SearchSummaries:
                 tf.summary.histogram(ALPHA_TAG.format(name), alphas[name])
                 if name not in self._heatmaps:
                     self._heatmaps[name] = heatmap.AlphaHeatmap(
-                        cell.primitives, num_inputs=cell.num_inputs
+                        edge_weights[name].shape,
+                        primitives=cell.primitives,
+                        num_inputs=cell.num_inputs,
                     )
                 title = f"{name} cell, epoch {epoch}"
                 pixels = self._heatmaps[name].pixels(edge_weights[name], title=title)

@@ -223,7 +223,7 @@ def test_heat_map_of_a_recurrent_cell():
 @pytest.mark.parametrize("primitives", [[[SKIP, SEP], [DIL, "none"]], [[SKIP, SEP]] * 2])
 def test_heat_map_painted_again_is_that_painted_anew(primitives):
     early, late = np.array([[0.25, 0.75], [0.5, 0.5]]), np.array([[1, 0], [0.02, 0.98]])
-    again = heatmap.AlphaHeatmap(primitives)
+    again = heatmap.AlphaHeatmap(early.shape, primitives=primitives)
     pixels = [again.pixels(w, title=f"epoch {i}") for i, w in ((9, early), (10, late), (9, early))]
     for w, epoch, found in zip((early, late), (9, 10), pixels, strict=False):
         anew = heatmap.alpha_heatmap(w, primitives=primitives, title=f"epoch {epoch}")

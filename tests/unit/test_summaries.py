@@ -100,6 +100,13 @@ def test_alphas_as_histogram_and_heat_map(tmp_path):
         _check_image(tmp_path, f"alpha/{cell_type}_weights", step=4)
 
 
+def test_edge_weights_of_another_cell_are_refused(tmp_path):
+    cells = {"normal": CellSpace(((SEP, SKIP),) * 5, num_nodes=2)}
+    alphas = {"normal": np.zeros([2, 2])}
+    with pytest.raises(ValueError, match=r"edge weights \[2, 2\] but 5 edges"):
+        SearchSummaries(tmp_path).alphas(0, cells, alphas=alphas, edge_weights=alphas)
+
+
 def test_genotype_is_drawn_per_cell_type(tmp_path):
     summaries = SearchSummaries(tmp_path, TAGS["search"])
     summaries.genotype(7, GENOTYPE)
