@@ -130,16 +130,12 @@ def run(command, flags, *, say=print):
 
 def _environment():
     """The child imports what this process would, and in the same order."""
-    return (
-        {"TF_CPP_MIN_LOG_LEVEL": "2"}
-        | os.environ
-        | {
-            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-            "PYTHONSAFEPATH": "1",  # not first of all from the working directory
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONIOENCODING": "utf-8",
-        }
-    )
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        "PYTHONSAFEPATH": "1",  # not first of all from the working directory
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }
 
 
 def _follow(process, lines, say, *, interrupted=False):

@@ -89,6 +89,12 @@ def test_none_is_left_out_plugins_repeat_and_a_flagfile_is_first():
     ]
 
 
+def test_the_process_decides_what_is_heard_of_tensorflow(monkeypatch):
+    """`startup.load_tensorflow` keeps it back where the user has set no level."""
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    assert "TF_CPP_MIN_LOG_LEVEL" not in child._environment()
+
+
 @pytest.mark.parametrize(
     "value", [{}, np.zeros(3), object(), [[{}]]], ids=["dict", "array", "object", "list"]
 )
