@@ -1,4 +1,4 @@
-"""How many GPU-hours runs may take, from the seconds that docs/performance.md has of one H200. Rough.
+"""How many GPU-hours runs may take, from the seconds that docs/performance.md has of one H100. Rough.
 
 A step of these networks waits for its many small operations, so its seconds are taken as proportional to
 their number, whatever the channels and the batch.
@@ -12,11 +12,13 @@ from rdarts_tf import registry
 from rdarts_tf.config import evaluate, search
 from rdarts_tf.genotypes import named
 
-SOURCE = "steps of S2 on one H200 without XLA, docs/performance.md"
+SOURCE = "steps of S2 and of a DARTS_V2 network on one H100, docs/performance.md"
 
-# Seconds on S2, 8 cells with an operation that computes on each of 14 edges; first_order is not measured.
-_WEIGHT, _LAMBDA_MAX, _OPERATIONS = 0.257, 3.71, 8 * 14
-_ALPHA = {"exact": 0.974, "finite_difference": 0.948, "first_order": _WEIGHT}
+# Seconds on S2, 8 cells with an operation that computes on each of 14 edges. A finite difference takes as
+# long as an exact step without XLA; with XLA it is not measured, nor is first_order.
+_WEIGHT, _LAMBDA_MAX, _OPERATIONS = 0.109, 5.82, 8 * 14
+_ALPHA = {"exact": 0.587, "finite_difference": 0.587, "first_order": _WEIGHT}
+_TRAINING = 0.061 / (20 * 8)  # seconds of a step and operation of a found network, 20 cells of 8
 _IDLE = ("skip_connect", "none", "noise")  # primitives that compute next to nothing
 _IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "svhn": 73_257, "digits": 1_437}  # for training
 
@@ -74,4 +76,4 @@ def _selection_hours(config, images):
 def _training_seconds(config, edges, images):
     """From scratch: an operation on each of the edges that a cell keeps."""
     steps = config.epochs * math.ceil(images / config.batch_size)
-    return steps * _WEIGHT * config.layers * edges / _OPERATIONS
+    return steps * _TRAINING * config.layers * edges
