@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python benchmarks/profile_step.py --space=s2 --case=weight
 
-Seconds are from TensorFlow's profiler, which slows the step a little; bytes are the sizes of all inputs and
+The step of `curvature` is a measurement of lambda_max with a single product. Seconds are from TensorFlow's profiler, which slows the step a little; bytes are the sizes of all inputs and
 outputs in the graph, as if none came from a cache. Below stands what adding two large tensors reaches.
 """
 
@@ -12,7 +12,6 @@ import functools
 import pathlib
 import re
 import tempfile
-import time
 
 import rdarts_tf  # isort: skip  # noqa: F401 - before TensorFlow, whose kernels it chooses
 
@@ -20,26 +19,25 @@ import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from benchmarks import search_step
+from rdarts_tf.engine import curvature
 
 _CALLS = {"PartitionedCall": "f", "StatefulPartitionedCall": "f", "While": "body"}
 _SHOWN = 14
 
 
 @functools.cache  # of a function that is called hundreds of times
-def bytes_of(graph):
-    """{operation: (how often, bytes)} of what a graph computes and calls, the body of a loop once."""
-    count, moved = collections.Counter(), collections.Counter()
+def counts(graph):
+    """{operation: [how often, bytes, FLOP]} of what a graph computes and calls, the body of a loop once."""
+    found = collections.defaultdict(lambda: [0, 0, 0])
     for op in _reached(graph):
         attribute = _CALLS.get(op.type.removeprefix("Stateless"))
         if attribute:
-            inner = bytes_of(graph._get_function(op.get_attr(attribute).name).graph)
-            for kind, (n, size) in inner.items():
-                count[kind] += n
-                moved[kind] += size
+            inner = counts(graph._get_function(op.get_attr(attribute).name).graph)
         else:
-            count[op.type] += 1
-            moved[op.type] += sum(map(_size, [*op.inputs, *op.outputs]))
-    return {kind: (count[kind], moved[kind]) for kind in count}
+            inner = {op.type: [1, sum(map(_size, [*op.inputs, *op.outputs])), _flop(op)]}
+        for kind, more in inner.items():
+            found[kind] = [a + b for a, b in zip(found[kind], more, strict=True)]
+    return dict(found)
 
 
 def _reached(graph):
@@ -56,6 +54,13 @@ def _reached(graph):
 def _size(tensor):
     known = tensor.shape.is_fully_defined() and tensor.dtype.size
     return tensor.shape.num_elements() * tensor.dtype.size if known else 0
+
+
+def _flop(op):
+    """Of a matrix product whose shapes are known."""
+    if op.type != "MatMul" or None in (shape := [*op.inputs[0].shape, *op.outputs[0].shape]):
+        return 0
+    return 2 * shape[0 if op.get_attr("transpose_a") else 1] * shape[2] * shape[3]
 
 
 def seconds_of(step):
@@ -76,46 +81,58 @@ def seconds_of(step):
     return found
 
 
+def stepping(space, case, sizes):
+    """(a function that runs one step of a kind, the tf.function that it calls)."""
+    search, pair = search_step.make_search_of(space, case, sizes)
+    if case != "curvature":
+        return search_step.stepping(search, pair), search.search_block
+    single = curvature.Curvature(search, eigensolver="power", tolerance=0.0, num_products=1)
+    rates = search_step.RATES
+    return lambda: single.measure([pair[1]], epoch=0, rates=rates), single._solve
+
+
 def bandwidth():
     """Bytes a second of adding two tensors of 256 MiB."""
     x = tf.zeros([2**26])
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        _ = x + x
-        times.append(time.perf_counter() - start)
-    return 3 * 4 * 2**26 / min(times)
+    return 3 * 4 * 2**26 / _least_seconds(lambda: x + x)
+
+
+def arithmetic():
+    """FLOP a second of a product of two matrices of 4096 x 4096."""
+    x = tf.ones([2**12, 2**12])
+    return 2 * 2**36 / _least_seconds(lambda: tf.matmul(x, x))
+
+
+def _least_seconds(function):
+    return min(search_step._timed(function) for _ in range(5))
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--space", default="s2")
-    parser.add_argument("--case", choices=("weight", "exact"), default="weight")
+    parser.add_argument("--case", choices=search_step.CASES, default="weight")
     for name, default in search_step.SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args(argv)
     sizes = {name: getattr(args, name) for name in search_step.SIZES}
-    search, pair = search_step.make_search_of(args.space, args.case, sizes)
-    step = search_step.stepping(search, pair)
+    step, traced = stepping(args.space, args.case, sizes)
     for _ in range(2):
         step()
-    start = time.perf_counter()
-    step()
-    wall, seconds = time.perf_counter() - start, seconds_of(step)
-    (function,) = search.search_block._list_all_concrete_functions()
-    moved = bytes_of(function.graph)
+    wall, seconds = search_step._timed(step), seconds_of(step)
+    (function,) = traced._list_all_concrete_functions()
+    counted = counts(function.graph)
     print(f"{args.space}, {args.case} step: {wall:.2f} s")
     print("| operation | calls | seconds of two threads | GB | GB/s |\n|---|---|---|---|---|")
-    shown = [kind for kind, _ in seconds.most_common() if kind in moved][:_SHOWN]
+    shown = [kind for kind, _ in seconds.most_common() if kind in counted][:_SHOWN]
     for kind in shown:
-        count, size = moved[kind]
-        print(
-            f"| {kind} | {count:,} | {seconds[kind]:.2f} | {size / 1e9:.1f} | {size / 1e9 / seconds[kind]:.0f} |"
-        )
-    others = sum(s for kind, s in seconds.items() if kind in moved and kind not in shown)
-    print(
-        f"| all others | | {others:.2f} | | |\n\nAdding two tensors: {bandwidth() / 1e9:.0f} GB/s"
-    )
+        calls, size, _ = counted[kind]
+        rate = size / 1e9 / seconds[kind]
+        print(f"| {kind} | {calls:,} | {seconds[kind]:.2f} | {size / 1e9:.1f} | {rate:.0f} |")
+    others = sum(s for kind, s in seconds.items() if kind in counted and kind not in shown)
+    print(f"| all others | | {others:.2f} | | |\n")
+    flop, most = counted["MatMul"][2] / 1e9, arithmetic() / 1e9
+    print(f"MatMul: {flop:.0f} GFLOP; of large matrices all threads do {most:.0f} a second")
+    print(f"Adding two tensors: {bandwidth() / 1e9:.0f} GB/s")
 
 
 if __name__ == "__main__":
