@@ -13,11 +13,10 @@ def standard_normal(shape, seed, dtype):
     Args:
         shape: int32 [rank].
         seed: two integers.
-        dtype: of what is returned; the draws are of float32, of float64 only there.
+        dtype: of what is returned; the draws are of float32, the same for every dtype.
     """
-    wide = tf.float64 if dtype == tf.float64 else tf.float32
     size = tf.reduce_prod(shape)
-    u, v = tf.unstack(tf.random.stateless_uniform([2, (size + 1) // 2], seed, dtype=wide))
+    u, v = tf.unstack(tf.random.stateless_uniform([2, (size + 1) // 2], seed))
     radius, angle = tf.sqrt(-2 * tf.math.log1p(-u)), 2 * math.pi * v
     both = tf.concat((radius * tf.cos(angle), radius * tf.sin(angle)), axis=0)
     return tf.reshape(tf.cast(both[:size], dtype), shape)
