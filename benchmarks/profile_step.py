@@ -2,8 +2,9 @@
 
     PYTHONPATH=. python benchmarks/profile_step.py --space=s2 --case=weight
 
-The step of `curvature` is a measurement of lambda_max with a single product. Seconds are from TensorFlow's profiler, which slows the step a little; bytes are the sizes of all inputs and
-outputs in the graph, as if none came from a cache. Below stands what adding two large tensors reaches.
+The step of `curvature` is a measurement of lambda_max with a single product. Seconds are from TensorFlow's
+profiler, which slows the step a little; bytes are the sizes of all inputs and outputs in the graph, as if none
+came from a cache. Below stand the arithmetic of the matrix products, and what large matrices and tensors reach.
 """
 
 import argparse
