@@ -18,7 +18,7 @@ from rdarts_tf.config.search import space_of
 from rdarts_tf.engine import startup
 from rdarts_tf.errors import UserError
 from rdarts_tf.genotypes import named
-from rdarts_tf.runs import given, placing, samples
+from rdarts_tf.runs import files, given, placing, samples
 from rdarts_tf.runs.placing import write_files
 from rdarts_tf.runs.run_dir import RunDir
 from rdarts_tf.runs.same_data import check_same_data
@@ -48,7 +48,10 @@ def main(config, *, run_dir, overwrite):
         else:
             _export_network(config, run_dir, overwrite=overwrite)
     except OSError as error:
-        raise UserError(f"cannot write {error.filename}: {error.strerror}") from error
+        path = error.filename or config.out or _default_out(run_dir)
+        if files.gave_way(error):
+            raise files.NotWritten.of(path, error.strerror, "--out") from error
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another --out") from error
     return 0
 
 
@@ -100,19 +103,19 @@ def _draw(config, run_dir, *, overwrite):
     genotype = _genotype(config, run_dir)
     if config.format in _TEXTS:
         name, write = _TEXTS[config.format]
-        files = {name: f"{write(genotype)}\n".encode()}
+        contents = {name: f"{write(genotype)}\n".encode()}
     else:
-        files = _drawings(config, genotype)
+        contents = _drawings(config, genotype)
     ours = run_dir is not None and not config.out
     folder = config.out or _default_out(run_dir)
-    write_files(folder, files, replace=ours or overwrite)
+    write_files(folder, contents, replace=ours or overwrite)
 
 
 def _drawings(config, genotype):
     """{file name: bytes} of a picture of each cell."""
     from rdarts_tf.drawing import cell_plot, dot, plots
 
-    files = {}
+    contents = {}
     for cell_type in genotype.cells:
         title = f"{cell_type} cell"
         if config.format == "dot":
@@ -120,8 +123,8 @@ def _drawings(config, genotype):
         else:
             figure = cell_plot.draw_cell(genotype, cell_type, title=title)
             content = plots.to_png(figure) if config.format == "png" else plots.to_svg(figure)
-        files[f"{cell_type}_cell.{config.format}"] = content
-    return files
+        contents[f"{cell_type}_cell.{config.format}"] = content
+    return contents
 
 
 def _export_cell(config, run_dir, *, overwrite):

@@ -13,6 +13,7 @@ import tensorflow as tf
 from rdarts_tf.engine import reading_back, startup
 from rdarts_tf.errors import UserError
 from rdarts_tf.runs import placing
+from rdarts_tf.runs.files import NotWritten
 
 # Largest difference between the file's outputs and ours, relative to the largest entry, at least 1.
 TOLERANCE = {"savedmodel": 1e-5, "keras": 1e-5, "tflite": 1e-4, "onnx": 1e-4}
@@ -38,7 +39,7 @@ def write_savedmodel(model, path, *, input_type, batch_size=None, alone=False):
     metadata = model.metadata()
     constants = {name: tf.constant(value) for name, value in metadata.items()}
     archive.add_endpoint("metadata", lambda: constants, input_signature=[])
-    archive.write_out(str(path), verbose=False)
+    _write_out(archive, path)
     _write_metadata(path, metadata)
 
 
@@ -244,7 +245,14 @@ def _write_cell_savedmodel(model, path):
             lambda states, training=training: model(states, training=training),
             input_signature=[[tf.TensorSpec(state.shape, tf.float32) for state in model.inputs]],
         )
-    archive.write_out(str(path), verbose=False)
+    _write_out(archive, path)
+
+
+def _write_out(archive, path):
+    try:
+        archive.write_out(str(path), verbose=False)
+    except tf.errors.OpError as error:
+        raise NotWritten.of(path.name, error.message.splitlines()[0], "--out") from error
 
 
 def _write_metadata(path, metadata):

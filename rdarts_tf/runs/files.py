@@ -1,6 +1,7 @@
 """Files written whole or not at all, and read with their damage told. No TensorFlow."""
 
 import contextlib
+import errno
 import io
 import os
 import pathlib
@@ -24,11 +25,16 @@ class NotWritten(RunDirError):
     exit_code = 1
 
     @classmethod
-    def of(cls, path, reason):
+    def of(cls, path, reason, flag="--run_dir"):
         return cls(
-            f"cannot write {path}: {reason}; make room or choose another --run_dir, then run the same "
+            f"cannot write {path}: {reason}; make room or choose another {flag}, then run the same "
             "command again"
         )
+
+
+def gave_way(error):
+    """Whether an OSError tells of the disk, and not of a path that was given."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def save_npz(path, arrays, beside=()):
@@ -91,7 +97,7 @@ def check_finite(arrays):
 
 
 @contextlib.contextmanager
-def damage(path, remedy="use --overwrite to start anew"):
+def damage(path, remedy="restore it, or run the command that wrote it with --overwrite"):
     """Turns what reading a file that may be anything raises into a RunDirError."""
     try:
         yield

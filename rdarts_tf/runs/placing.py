@@ -51,7 +51,7 @@ def write_files(folder, contents, *, replace):
     Args:
         replace: files that are there.
     Raises:
-        UserError: it cannot be written, or a file is there.
+        UserError: it cannot be written, or a file is there; files.NotWritten: the disk gave way.
     """
     folder = pathlib.Path(folder)
     if strange := [name for name in contents if pathlib.Path(name).name != name]:
@@ -64,6 +64,8 @@ def write_files(folder, contents, *, replace):
             files.write(folder / name, lambda file, content=content: file.write(content))
             print(folder / name)
     except OSError as error:
+        if files.gave_way(error):
+            raise files.NotWritten.of(folder, error.strerror, "--out") from error
         raise UserError(
             f"cannot write to {folder}: {error.strerror}; choose another --out"
         ) from error

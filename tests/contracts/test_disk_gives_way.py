@@ -6,12 +6,15 @@ import random
 import shutil
 
 import pytest
+import tensorflow as tf
 
-from rdarts_tf import registry
-from rdarts_tf.engine import summaries
-from rdarts_tf.runs import executor
+from rdarts_tf import export, registry
+from rdarts_tf.engine import exporting, summaries
+from rdarts_tf.errors import UserError
+from rdarts_tf.runs import executor, files
 from rdarts_tf.runs.files import NotWritten
 from rdarts_tf.runs.run_dir import RunDir
+from rdarts_tf.tasks.image_classification.options import ExportConfig
 from tests import scripted_steps
 from tests.contracts.test_crash_points import again, call, contents, run_whole
 from tests.killed_disk import Disk
@@ -80,3 +83,35 @@ def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path):
     task = executor.Task("x", (), tmp_path)
     with pytest.raises(NotWritten, match=r"cannot write .*log\.txt: Is a directory; make room"):
         executor.run_task(task)
+
+
+ERRNOS = {"full": errno.ENOSPC, "read-only": errno.EROFS, "of another user": errno.EACCES}
+
+
+@pytest.mark.parametrize("kind", ERRNOS)
+@pytest.mark.parametrize("format", ["png", "savedmodel"])
+def test_what_is_exported_or_reported_is_one_sentence(format, kind, tmp_path, monkeypatch):
+    """From where the operating system names no file, too."""
+
+    def refuse(*args, **kwargs):
+        raise OSError(ERRNOS[kind], os.strerror(ERRNOS[kind]))
+
+    monkeypatch.setattr(files, "write", refuse)
+    monkeypatch.setattr(exporting, "export_cell", refuse)
+    out = tmp_path / "out"
+    config = ExportConfig(genotype="DARTS_V2", what="cell", format=format, out=str(out))
+    with pytest.raises(
+        UserError, match=rf"cannot write .*{out}: {os.strerror(ERRNOS[kind])}; .*--out"
+    ) as told:
+        export.main(config, run_dir=None, overwrite=False)
+    assert told.value.exit_code == (2 if kind == "of another user" else 1)
+    assert isinstance(told.value, NotWritten) == (told.value.exit_code == 1)
+
+
+def test_a_savedmodel_without_room_is_one_sentence(tmp_path):
+    class Full:
+        def write_out(self, path, verbose):
+            raise tf.errors.ResourceExhaustedError(None, None, f"{path}; No space left\nat: here")
+
+    with pytest.raises(NotWritten, match="cannot write m: .*m; No space left; make room .*--out"):
+        exporting._write_out(Full(), tmp_path / "m")
